@@ -1,0 +1,42 @@
+# Everything a developer or CI does. `make` alone says what there is.
+.DEFAULT_GOAL := help
+.PHONY: help build check test soak demo bench test-nodes clean
+
+NPM := npm --no-fund --no-audit --loglevel=error
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+node_modules/.installed: package.json package-lock.json
+	$(NPM) ci
+	@touch $@
+
+dist/.built: node_modules/.installed tsconfig.json $(shell find src -type f)
+	rm -rf dist
+	npm run --silent build
+	@touch $@
+
+build: dist/.built ## compile src/ to dist/
+
+format: node_modules/.installed ## write the sources as the formatter wants them
+	npx biome check --write .
+
+check: dist/.built ## formatter, linter (with the rooms' order), types, unused code, package shape
+	npx biome ci .
+	npx tsc -p test/tsconfig.json --noEmit
+	npx knip
+	npx publint --strict
+	npx attw --pack . --profile esm-only --quiet
+
+.cache/etcd/.fetched: test/support/fetch-etcd.sh
+	test/support/fetch-etcd.sh
+	@touch $@
+
+test: dist/.built .cache/etcd/.fetched ## all tests, against every etcd found (at most 8 minutes on 2 cores)
+	npx vitest run --config test/vitest.config.ts
+
+soak: dist/.built .cache/etcd/.fetched ## the long rounds of the same tests
+	SOAK=1 npx vitest run --config test/vitest.config.ts
+
+clean: ## remove what was built and fetched
+	rm -rf dist .cache coverage node_modules

@@ -1,0 +1,69 @@
+import type { AuthData, Permission } from '../model/auth.js';
+
+/** Every etcd v3 call this project makes whose messages it packs and splits itself. */
+export type RawMethod = 'KV/Range' | 'KV/Txn' | 'KV/DeleteRange';
+
+export interface RawCallOptions {
+  readonly signal?: AbortSignal;
+  /** Largest answer to accept, in bytes; 32 MiB unless given. */
+  readonly maxReceiveBytes?: number;
+}
+
+export interface MemberStatus {
+  readonly version: string;
+  readonly clusterId: bigint;
+  readonly memberId: bigint;
+  readonly revision: bigint;
+  /** Physical size of the backend in bytes. */
+  readonly dbSize: bigint;
+}
+
+/** What `LeaseTimeToLive` says; undefined where the lease is not there. */
+export interface LeaseState {
+  /** Seconds. */
+  readonly grantedTtl: bigint;
+  /** Seconds. */
+  readonly remainingTtl: bigint;
+}
+
+/**
+ * A connection to a live v3 cluster: fail-over between endpoints, credentials, renewal of the auth
+ * token. All failures are FerryErrors: `unreachable` when no endpoint answers in time,
+ * `unauthorized` for refused credentials or missing permission, `compacted`, `future-revision`,
+ * `no-space` (NOSPACE alarm), `failed` for the rest.
+ */
+export interface V3Cluster {
+  /** The endpoints, as the user may see them. */
+  readonly location: string;
+  /** Makes a unary call of `etcdserverpb` with an encoded request; resolves to the encoded answer. */
+  call(method: RawMethod, request: Uint8Array, options?: RawCallOptions): Promise<Buffer>;
+  status(): Promise<MemberStatus>;
+  /** The stream of `Maintenance.Snapshot`: blobs of the bbolt file, then its 32-byte SHA-256. */
+  snapshot(signal?: AbortSignal): AsyncIterable<Buffer>;
+
+  /** Ids of all leases, unordered. */
+  leases(): Promise<bigint[]>;
+  leaseState(id: bigint): Promise<LeaseState | undefined>;
+  /**
+   * Grants a lease with the id given (0n: etcd chooses).
+   *
+   * @returns its id and the TTL in seconds that etcd gave it (never below its minimum)
+   * @throws FerryError `in-the-way` when the id is taken
+   */
+  leaseGrant(id: bigint, ttl: bigint): Promise<{ readonly id: bigint; readonly ttl: bigint }>;
+  leaseRevoke(id: bigint): Promise<void>;
+
+  /** Users and roles; undefined when the credentials do not allow to list them. */
+  authData(): Promise<AuthData | undefined>;
+  roleAdd(name: string): Promise<void>;
+  rolePermit(name: string, permission: Permission): Promise<void>;
+  /**
+   * Adds a user with a password hash where the server takes one.
+   *
+   * @returns false when it was made without a password because server or source have no hash
+   */
+  userAdd(name: string, options: { readonly passwordHash?: Buffer; readonly noPassword?: boolean }): Promise<boolean>;
+  userGrant(name: string, role: string): Promise<void>;
+
+  close(): Promise<void>;
+}

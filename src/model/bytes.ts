@@ -1,0 +1,24 @@
+/** Random access to stored bytes: a file, an object in a bucket, a spooled stream. */
+export interface ByteSource {
+  /** Name for messages; no credentials in it. */
+  readonly name: string;
+  /** Size in bytes. */
+  readonly size: number;
+  /**
+   * Reads exactly `length` bytes at `offset`; the memory is the caller's.
+   * @throws FerryError `damaged` when the range is not all there
+   */
+  read(offset: number, length: number): Promise<Buffer>;
+  close(): Promise<void>;
+}
+
+/** Somewhere to write bytes to, in order, that becomes visible only when finished. */
+export interface ByteSink {
+  readonly name: string;
+  /** Writes a chunk; the sink may keep the memory. Resolves when more can be taken. */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Makes the bytes durable and visible under the final name. */
+  finish(): Promise<void>;
+  /** Removes whatever was written. Safe to call after any failure, and after `finish` (does nothing). */
+  abort(): Promise<void>;
+}

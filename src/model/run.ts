@@ -1,0 +1,24 @@
+/** How far a run has come. Totals are estimates where the source cannot know them. */
+export interface Progress {
+  /** What is being done, as a word for people: `reading`, `proving`, `writing`. */
+  readonly phase: string;
+  readonly records: number;
+  /** Bytes of records (raw, not compressed). */
+  readonly bytes: number;
+  readonly totalRecords?: number;
+  readonly totalBytes?: number;
+}
+
+/** What every long-running function is given: how to be stopped, and whom to tell. */
+export interface RunContext {
+  /** Aborted on SIGINT or SIGTERM, with a FerryError as its reason. */
+  readonly signal: AbortSignal;
+  readonly progress: (progress: Progress) => void;
+  /** A line for the user that cannot wait for the report (a restart, an insecure setting). */
+  readonly warn: (message: string) => void;
+}
+
+/** A context that tells nobody and is never stopped; for library users and tests. */
+export function quietRun(signal: AbortSignal = new AbortController().signal): RunContext {
+  return { signal, progress: () => {}, warn: () => {} };
+}

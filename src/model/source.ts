@@ -1,0 +1,58 @@
+import type { AuthData } from './auth.js';
+import type { RecordBatch } from './batch.js';
+import type { Lease } from './lease.js';
+import type { NoteBook } from './note.js';
+
+export type Api = 'v2' | 'v3';
+
+/**
+ * `key`: v3 records by key bytes. `tree`: v2 nodes, parents before children, siblings by bytes.
+ * `revision`: v3 records of all revisions, by revision key.
+ */
+export type RecordOrder = 'key' | 'tree' | 'revision';
+
+export type SourceKind = 'live' | 'archive' | 'snapshot-file' | 'data-dir';
+
+/** Which keys are wanted. With no prefix all are; an exclusion wins over an inclusion. */
+export interface KeySelection {
+  readonly prefixes: readonly Buffer[];
+  readonly excludePrefixes: readonly Buffer[];
+}
+
+export const EVERYTHING: KeySelection = { prefixes: [], excludePrefixes: [] };
+
+/** What is known of a source before its first record is read. */
+export interface SourceInfo {
+  readonly kind: SourceKind;
+  readonly api: Api;
+  readonly order: RecordOrder;
+  /** The location as the user may see it: no credentials in it. */
+  readonly location: string;
+  /** v3: the revision all records are read at. v2: the X-Etcd-Index. */
+  readonly revision: bigint;
+  /** v3: the finished compaction revision, where the source tells; with `scheduledCompactRevision` kept for `order: revision`. */
+  readonly compactRevision?: bigint;
+  readonly scheduledCompactRevision?: bigint;
+  readonly clusterId?: bigint;
+  readonly memberId?: bigint;
+  readonly serverVersion?: string;
+  /** When the source was pinned, in milliseconds since the Unix epoch. */
+  readonly startedAt: number;
+  readonly selection: KeySelection;
+  /** Number of records, where the source knows it beforehand (for progress only). */
+  readonly estimatedRecords?: number;
+}
+
+/** Something records are read from, pinned to one revision. Opened by a reader, closed by its user. */
+export interface Source {
+  readonly info: SourceInfo;
+  /** What the reader wants known; complete once `records()` has ended. */
+  readonly notes: NoteBook;
+  /** Every lease in use, in order of id (signed). To be read before `records()`. */
+  leases(): AsyncIterable<readonly Lease[]>;
+  /** Users and roles; undefined where the source has none or may not tell. */
+  auth(): Promise<AuthData | undefined>;
+  /** All records, once, in `info.order`. A batch's memory is the consumer's to keep. */
+  records(): AsyncIterable<RecordBatch>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,48 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { cleanEnvironment } from './etcd.js';
+
+const BIN = join(import.meta.dirname, '../../bin/etcdferry.js');
+
+/** What a run of the command line left behind. */
+export interface CliResult {
+  readonly exit: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+export interface CliOptions {
+  readonly env?: NodeJS.ProcessEnv;
+  readonly cwd?: string;
+  readonly stdin?: Uint8Array;
+  /** Sent after the given milliseconds. */
+  readonly kill?: { readonly signal: NodeJS.Signals; readonly after: number };
+}
+
+/** Runs `etcdferry` as a process of its own, with none of the caller's ETCD* variables. */
+export function etcdferry(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [BIN, ...args], {
+      env: { ...cleanEnvironment(), ...options.env },
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    });
+    const stdout: Buffer[] = [];
+    const stderr: Buffer[] = [];
+    child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
+    child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
+    child.on('error', reject);
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.stdin);
+    const timer = options.kill && setTimeout(() => child.kill(options.kill?.signal), options.kill.after);
+    child.on('close', (exit, signal) => {
+      clearTimeout(timer);
+      resolve({ exit, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() });
+    });
+  });
+}
+
+/** The one JSON document that `--json` printed. */
+export function jsonOf(result: CliResult): unknown {
+  return JSON.parse(result.stdout.toString());
+}
