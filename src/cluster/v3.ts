@@ -5,8 +5,18 @@ export type RawMethod = 'KV/Range' | 'KV/Txn' | 'KV/DeleteRange';
 
 export interface RawCallOptions {
   readonly signal?: AbortSignal;
-  /** Largest answer to accept, in bytes; 32 MiB unless given. */
+  /**
+   * Largest answer to accept, in bytes; 32 MiB unless given. A larger one fails with reason
+   * `answer-too-large` (see `reasonOf`) before it is received. Each limit has channels of its own,
+   * so use few.
+   */
   readonly maxReceiveBytes?: number;
+  /**
+   * Whether carrying the call out twice does no harm, so that it may be sent again when its answer
+   * was lost; true for `KV/Range`, else false unless given. A write that is not repeatable then fails
+   * with reason `outcome-unknown`, and the caller looks whether it was carried out.
+   */
+  readonly repeatable?: boolean;
 }
 
 export interface MemberStatus {
@@ -16,6 +26,13 @@ export interface MemberStatus {
   readonly revision: bigint;
   /** Physical size of the backend in bytes. */
   readonly dbSize: bigint;
+}
+
+export interface UserAddOptions {
+  /** bcrypt hash as etcd stores it. */
+  readonly passwordHash?: Buffer;
+  /** True for a user that can only log in by certificate. */
+  readonly noPassword?: boolean;
 }
 
 /** What `LeaseTimeToLive` says; undefined where the lease is not there. */
@@ -62,7 +79,7 @@ export interface V3Cluster {
    *
    * @returns false when it was made without a password because server or source have no hash
    */
-  userAdd(name: string, options: { readonly passwordHash?: Buffer; readonly noPassword?: boolean }): Promise<boolean>;
+  userAdd(name: string, options: UserAddOptions): Promise<boolean>;
   userGrant(name: string, role: string): Promise<void>;
 
   close(): Promise<void>;

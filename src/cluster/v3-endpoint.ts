@@ -1,0 +1,154 @@
+import {
+  type CallOptions,
+  type ChannelCredentials,
+  type Client,
+  connectivityState,
+  credentials,
+  type Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { Host } from 'etcd3/lib/connection-pool.js';
+import { FerryError } from '../errors.js';
+import type { ClusterOptions, TlsOptions } from './options.js';
+import { RpcFailure, rpcError } from './v3-errors.js';
+
+/** etcd's gRPC services, as etcd3 names them. */
+export type Service = 'KV' | 'Lease' | 'Auth' | 'Maintenance';
+
+/** Starts one unary call on a connected client. */
+export type StartCall<T> = (
+  client: Client,
+  metadata: Metadata,
+  options: CallOptions,
+  done: (error: ServiceError | null, answer?: T) => void,
+) => { cancel(): void };
+
+export interface CallLimits {
+  /** Milliseconds. */
+  readonly timeout: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+export const DEFAULT_RECEIVE_BYTES: number = 32 << 20;
+const FLOW_CONTROL_WINDOW = 16 << 20;
+const UNAVAILABLE = 14;
+
+/** One address of the cluster: its channels, by receive limit, and whether it failed lately. */
+export class Endpoint {
+  /** As the user wrote it. */
+  readonly address: string;
+  /** Milliseconds since the epoch until which another endpoint is preferred. */
+  deadUntil = 0;
+  readonly #target: string;
+  readonly #credentials: ChannelCredentials;
+  /** grpc-js takes a receive limit by channel, not by call. The channels share their connections. */
+  readonly #hosts = new Map<number, Host>();
+
+  /** @throws FerryError `usage` when the address is no http or https URL */
+  constructor(address: string, channelCredentials: ChannelCredentials) {
+    this.address = address;
+    this.#target = targetOf(address);
+    this.#credentials = channelCredentials;
+  }
+
+  /** A client of one service; etcd3 brings the messages of all services but raw calls. */
+  client(service: Service, receiveBytes: number = DEFAULT_RECEIVE_BYTES): Client {
+    let host = this.#hosts.get(receiveBytes);
+    if (host === undefined) {
+      host = new Host(this.#target, this.#credentials, channelOptions(receiveBytes));
+      this.#hosts.set(receiveBytes, host);
+    }
+    return host.getServiceClient(service);
+  }
+
+  /**
+   * Waits until the client is connected.
+   *
+   * @param timeout milliseconds
+   * @throws FerryError `unreachable` when it is not by then, or as soon as connecting has failed
+   */
+  async ready(client: Client, { timeout, signal }: CallLimits): Promise<void> {
+    const channel = client.getChannel();
+    const deadline = Date.now() + timeout;
+    let last = channel.getConnectivityState(true);
+    // A channel that failed before must get a try of its own, not the old failure.
+    let tried = last !== connectivityState.TRANSIENT_FAILURE;
+    while (last !== connectivityState.READY) {
+      signal?.throwIfAborted();
+      // The failure's reason is told by a call only; this one ends at once.
+      if (last === connectivityState.TRANSIENT_FAILURE && tried) return;
+      const left = deadline - Date.now();
+      if (left <= 0) {
+        if (last === connectivityState.TRANSIENT_FAILURE) return;
+        throw rpcError({ code: UNAVAILABLE, details: 'No connection established. Last error: ETIMEDOUT. Resolution note' }, this.address);
+      }
+      await changeOf(client, last, Date.now() + Math.min(left, 200));
+      last = channel.getConnectivityState(true);
+      if (last === connectivityState.CONNECTING) tried = true;
+    }
+  }
+
+  /** Makes one unary call; every failure is a FerryError. */
+  unary<T>(start: StartCall<T>, client: Client, metadata: Metadata, limits: CallLimits): Promise<T> {
+    const { signal, timeout } = limits;
+    return new Promise<T>((resolve, reject) => {
+      signal?.throwIfAborted();
+      const call = start(client, metadata, { deadline: Date.now() + timeout }, (error, answer) => {
+        signal?.removeEventListener('abort', abort);
+        if (signal?.aborted) reject(signal.reason);
+        else if (error !== null) reject(rpcError(error, this.address));
+        else if (answer === undefined) reject(new FerryError('failed', `${this.address}: an empty answer`));
+        else resolve(answer);
+      });
+      const abort = (): void => call.cancel();
+      signal?.addEventListener('abort', abort, { once: true });
+    });
+  }
+
+  close(): void {
+    for (const host of this.#hosts.values()) host.close();
+  }
+}
+
+/** Channel credentials for all endpoints. */
+export function channelCredentials(options: ClusterOptions): ChannelCredentials {
+  if (!options.endpoints.some((address) => address.startsWith('https:'))) return credentials.createInsecure();
+  const { ca, cert, key, insecureSkipVerify }: TlsOptions = options.tls ?? {};
+  try {
+    return credentials.createSsl(ca ?? null, key ?? null, cert ?? null, { rejectUnauthorized: insecureSkipVerify !== true });
+  } catch (thrown) {
+    const hint = 'Give PEM files; a certificate and its key go together.';
+    throw new FerryError('usage', 'the certificates or the key cannot be read', { hint, cause: thrown });
+  }
+}
+
+function channelOptions(receiveBytes: number): Record<string, number | string> {
+  return {
+    'grpc.max_receive_message_length': receiveBytes,
+    'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW,
+    'grpc.keepalive_time_ms': 30_000,
+    'grpc.keepalive_timeout_ms': 10_000,
+    'grpc.initial_reconnect_backoff_ms': 200,
+    'grpc.max_reconnect_backoff_ms': 2_000,
+    // Whether a call is repeated is decided here, never by the library.
+    'grpc.enable_retries': 0,
+    'grpc.service_config_disable_resolution': 1,
+  };
+}
+
+function targetOf(address: string): string {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:') || url.hostname === '') {
+    throw new FerryError('usage', `${address} is not an http:// or https:// address`, { hint: 'Write it like https://10.0.0.1:2379.' });
+  }
+  return `${url.hostname}:${url.port === '' ? 2379 : url.port}`;
+}
+
+function changeOf(client: Client, from: connectivityState, deadline: number): Promise<void> {
+  return new Promise((resolve) => client.getChannel().watchConnectivityState(from, deadline, () => resolve()));
+}
+
+/** Whether the failure lies with the endpoint, so that another may do better. */
+export function isTransient(thrown: unknown): boolean {
+  return thrown instanceof FerryError && thrown.cause instanceof RpcFailure && thrown.cause.transient;
+}
