@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { AuthData, Permission, PermissionType, Role } from '../model/auth.js';
 import type { ClusterOptions } from './options.js';
 import type { LeaseState, MemberStatus, RawCallOptions, RawMethod, UserAddOptions, V3Cluster } from './v3.js';
@@ -19,8 +20,6 @@ export async function openConnection(options: ClusterOptions): Promise<V3Cluster
   }
 }
 
-const READ = { repeatable: true };
-const WRITE = { repeatable: false };
 const PERMISSIONS: Readonly<Record<PermissionType, 'Read' | 'Write' | 'Readwrite'>> = {
   read: 'Read',
   write: 'Write',
@@ -47,7 +46,7 @@ class Connection implements V3Cluster {
   }
 
   async status(): Promise<MemberStatus> {
-    const answer = await this.#read('Maintenance', typed('status', {}));
+    const answer = await this.#again('Maintenance', typed('status', {}));
     return {
       version: answer.version,
       clusterId: BigInt(answer.header.cluster_id),
@@ -62,25 +61,25 @@ class Connection implements V3Cluster {
   }
 
   async leases(): Promise<bigint[]> {
-    const answer = await this.#read('Lease', typed('leaseLeases', {}));
+    const answer = await this.#again('Lease', typed('leaseLeases', {}));
     return answer.leases.map((lease) => BigInt(lease.ID));
   }
 
   async leaseState(id: bigint): Promise<LeaseState | undefined> {
-    const answer = await this.#read('Lease', typed('leaseTimeToLive', { ID: String(id) }));
+    const answer = await this.#again('Lease', typed('leaseTimeToLive', { ID: String(id) }));
     // etcd answers for a lease that is not there with a TTL of -1 (v3rpc/lease.go).
     const remainingTtl = BigInt(answer.TTL);
     return remainingTtl < 0n ? undefined : { grantedTtl: BigInt(answer.grantedTTL), remainingTtl };
   }
 
   async leaseGrant(id: bigint, ttl: bigint): Promise<{ readonly id: bigint; readonly ttl: bigint }> {
-    const answer = await this.#write('Lease', typed('leaseGrant', { ID: String(id), TTL: String(ttl) }));
+    const answer = await this.#once('Lease', typed('leaseGrant', { ID: String(id), TTL: String(ttl) }));
     return { id: BigInt(answer.ID), ttl: BigInt(answer.TTL) };
   }
 
   async leaseRevoke(id: bigint): Promise<void> {
     try {
-      await this.#read('Lease', typed('leaseRevoke', { ID: String(id) }));
+      await this.#again('Lease', typed('leaseRevoke', { ID: String(id) }));
     } catch (thrown) {
       if (reasonOf(thrown) !== 'lease-not-found') throw thrown;
     }
@@ -88,12 +87,12 @@ class Connection implements V3Cluster {
 
   async authData(): Promise<AuthData | undefined> {
     try {
-      const { users } = await this.#read('Auth', typed('userList', {}));
-      const { roles } = await this.#read('Auth', typed('roleList', {}));
+      const { users } = await this.#again('Auth', typed('userList', {}));
+      const { roles } = await this.#again('Auth', typed('roleList', {}));
       return {
         enabled: await this.#authEnabled(),
         users: await Promise.all(
-          users.map(async (name) => ({ name, roles: (await this.#read('Auth', typed('userGet', { name }))).roles })),
+          users.map(async (name) => ({ name, roles: (await this.#again('Auth', typed('userGet', { name }))).roles })),
         ),
         roles: await Promise.all(roles.map((name) => this.#role(name))),
       };
@@ -104,22 +103,24 @@ class Connection implements V3Cluster {
   }
 
   async roleAdd(name: string): Promise<void> {
-    await this.#write('Auth', typed('roleAdd', { name }));
+    await this.#once('Auth', typed('roleAdd', { name }));
   }
 
   async rolePermit(name: string, permission: Permission): Promise<void> {
     const { type, key, rangeEnd } = permission;
     const perm = { permType: PERMISSIONS[type], key, range_end: rangeEnd };
-    await this.#read('Auth', typed('roleGrantPermission', { name, perm }));
+    await this.#again('Auth', typed('roleGrantPermission', { name, perm }));
   }
 
-  async userAdd(name: string, _options: UserAddOptions): Promise<boolean> {
-    await this.#write('Auth', typed('userAdd', { name, options: { no_password: true } }));
-    return false;
+  async userAdd(name: string, { noPassword }: UserAddOptions): Promise<boolean> {
+    // Servers before 3.4 do not know no_password: there a password that nobody knows keeps others out.
+    const password = randomBytes(24).toString('base64');
+    await this.#once('Auth', typed('userAdd', { name, password, options: { no_password: true } }));
+    return noPassword === true;
   }
 
   async userGrant(name: string, role: string): Promise<void> {
-    await this.#read('Auth', typed('userGrantRole', { user: name, role }));
+    await this.#again('Auth', typed('userGrantRole', { user: name, role }));
   }
 
   async close(): Promise<void> {
@@ -127,7 +128,7 @@ class Connection implements V3Cluster {
   }
 
   async #role(name: string): Promise<Role> {
-    const { perm } = await this.#read('Auth', typed('roleGet', { role: name }));
+    const { perm } = await this.#again('Auth', typed('roleGet', { role: name }));
     const permissions = perm.map(({ permType, key, range_end: rangeEnd }) => {
       const type: PermissionType = permType === 'Read' ? 'read' : permType === 'Write' ? 'write' : 'readwrite';
       return { type, key, rangeEnd };
@@ -138,18 +139,19 @@ class Connection implements V3Cluster {
   /** AuthStatus came with etcd 3.5; before it, only our own login tells. */
   async #authEnabled(): Promise<boolean | undefined> {
     try {
-      return (await this.#read('Auth', typed('authStatus', {}))).enabled;
+      return (await this.#again('Auth', typed('authStatus', {}))).enabled;
     } catch (thrown) {
       if (reasonOf(thrown) === 'not-supported') return this.#calls.authEnabled;
       throw thrown;
     }
   }
 
-  #read<T>(service: Service, start: StartCall<T>): Promise<T> {
-    return this.#calls.unary(service, start, READ);
+  /** For reads, and for writes that do no harm when done twice. */
+  #again<T>(service: Service, start: StartCall<T>): Promise<T> {
+    return this.#calls.unary(service, start, { repeatable: true });
   }
 
-  #write<T>(service: Service, start: StartCall<T>): Promise<T> {
-    return this.#calls.unary(service, start, WRITE);
+  #once<T>(service: Service, start: StartCall<T>): Promise<T> {
+    return this.#calls.unary(service, start, { repeatable: false });
   }
 }

@@ -1,6 +1,9 @@
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import {
   type CallOptions,
   type ChannelCredentials,
+  type ChannelOptions,
   type Client,
   connectivityState,
   credentials,
@@ -9,7 +12,7 @@ import {
 } from '@grpc/grpc-js';
 import { Host } from 'etcd3/lib/connection-pool.js';
 import { FerryError } from '../errors.js';
-import type { ClusterOptions, TlsOptions } from './options.js';
+import type { TlsOptions } from './options.js';
 import { RpcFailure, rpcError } from './v3-errors.js';
 
 /** etcd's gRPC services, as etcd3 names them. */
@@ -41,21 +44,25 @@ export class Endpoint {
   deadUntil = 0;
   readonly #target: string;
   readonly #credentials: ChannelCredentials;
+  readonly #options: ChannelOptions;
   /** grpc-js takes a receive limit by channel, not by call. The channels share their connections. */
   readonly #hosts = new Map<number, Host>();
 
-  /** @throws FerryError `usage` when the address is no http or https URL */
-  constructor(address: string, channelCredentials: ChannelCredentials) {
+  /** @throws FerryError `usage` when the address is no http or https URL, or the certificates are none */
+  constructor(address: string, tls: TlsOptions | undefined) {
+    const url = parse(address);
+    const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
     this.address = address;
-    this.#target = targetOf(address);
-    this.#credentials = channelCredentials;
+    this.#target = `${url.hostname}:${url.port === '' ? 2379 : url.port}`;
+    this.#credentials = credentialsFor(host, url.protocol === 'https:', tls);
+    this.#options = isIP(host) === 0 ? {} : { 'grpc.ssl_target_name_override': NAME_SENT_FOR_IP };
   }
 
   /** A client of one service; etcd3 brings the messages of all services but raw calls. */
   client(service: Service, receiveBytes: number = DEFAULT_RECEIVE_BYTES): Client {
     let host = this.#hosts.get(receiveBytes);
     if (host === undefined) {
-      host = new Host(this.#target, this.#credentials, channelOptions(receiveBytes));
+      host = new Host(this.#target, this.#credentials, { ...channelOptions(receiveBytes), ...this.#options });
       this.#hosts.set(receiveBytes, host);
     }
     return host.getServiceClient(service);
@@ -110,19 +117,26 @@ export class Endpoint {
   }
 }
 
-/** Channel credentials for all endpoints. */
-export function channelCredentials(options: ClusterOptions): ChannelCredentials {
-  if (!options.endpoints.some((address) => address.startsWith('https:'))) return credentials.createInsecure();
-  const { ca, cert, key, insecureSkipVerify }: TlsOptions = options.tls ?? {};
+/**
+ * What a certificate is checked against when the address is an IP. grpc-js would send the IP as the
+ * server's name, which RFC 6066 forbids and Node warns of; so another name is sent, and the check is
+ * made with the IP.
+ */
+const NAME_SENT_FOR_IP = 'ip-address.invalid';
+
+function credentialsFor(host: string, secure: boolean, tls: TlsOptions = {}): ChannelCredentials {
+  if (!secure) return credentials.createInsecure();
+  const { ca, cert, key, insecureSkipVerify } = tls;
+  const check = isIP(host) === 0 ? {} : { checkServerIdentity: (_: string, peer: PeerCertificate) => checkServerIdentity(host, peer) };
   try {
-    return credentials.createSsl(ca ?? null, key ?? null, cert ?? null, { rejectUnauthorized: insecureSkipVerify !== true });
+    return credentials.createSsl(ca ?? null, key ?? null, cert ?? null, { rejectUnauthorized: insecureSkipVerify !== true, ...check });
   } catch (thrown) {
     const hint = 'Give PEM files; a certificate and its key go together.';
     throw new FerryError('usage', 'the certificates or the key cannot be read', { hint, cause: thrown });
   }
 }
 
-function channelOptions(receiveBytes: number): Record<string, number | string> {
+function channelOptions(receiveBytes: number): ChannelOptions {
   return {
     'grpc.max_receive_message_length': receiveBytes,
     'grpc-node.flow_control_window': FLOW_CONTROL_WINDOW,
@@ -136,12 +150,12 @@ function channelOptions(receiveBytes: number): Record<string, number | string> {
   };
 }
 
-function targetOf(address: string): string {
+function parse(address: string): URL {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url === undefined || (url.protocol !== 'http:' && url.protocol !== 'https:') || url.hostname === '') {
     throw new FerryError('usage', `${address} is not an http:// or https:// address`, { hint: 'Write it like https://10.0.0.1:2379.' });
   }
-  return `${url.hostname}:${url.port === '' ? 2379 : url.port}`;
+  return url;
 }
 
 function changeOf(client: Client, from: connectivityState, deadline: number): Promise<void> {

@@ -102,12 +102,18 @@ const ETCD_ERRORS: Readonly<Record<string, Known>> = {
   'user name is empty': {
     code: 'unauthorized',
     message: 'authentication is on, and no user was given',
+    reason: 'permission-denied',
     hint: 'Give --user and --password, or a client certificate that names a user.',
   },
   'authentication failed, invalid user ID or password': {
     code: 'unauthorized',
     message: 'the user or its password is wrong',
     hint: CREDENTIALS,
+  },
+  'authentication failed, password was given for no password user': {
+    code: 'unauthorized',
+    message: 'the user has no password',
+    hint: 'Log in by certificate (--cert, --key).',
   },
   'authentication is not enabled': { code: 'failed', reason: 'auth-not-enabled' },
   'lease already exists': { code: 'in-the-way', reason: 'already-exists' },
@@ -146,7 +152,7 @@ const UNAUTHENTICATED = 16;
  * @param address the endpoint asked, as the user may see it
  */
 export function rpcError(status: GrpcStatus, address: string): FerryError {
-  const known = knownEtcd(status.details) ?? knownGrpc(status);
+  const known = knownEtcd(status.details) ?? knownGrpc(status, address);
   const said = known.message ?? status.details.replace(/^etcdserver: (mvcc: )?|^auth: /, '');
   const options = { cause: new RpcFailure(status, known), ...(known.hint === undefined ? {} : { hint: known.hint }) };
   return new FerryError(known.code, `${address}: ${said}`, options);
@@ -165,7 +171,7 @@ function knownEtcd(details: string): Known | undefined {
   return own === null ? undefined : ETCD_ERRORS[own[1] as string];
 }
 
-function knownGrpc({ code, details }: GrpcStatus): Known {
+function knownGrpc({ code, details }: GrpcStatus, address: string): Known {
   switch (code) {
     case DEADLINE_EXCEEDED:
       return {
@@ -181,7 +187,7 @@ function knownGrpc({ code, details }: GrpcStatus): Known {
     case UNAUTHENTICATED:
       return TOKEN;
     case UNAVAILABLE:
-      return knownConnection(details);
+      return knownConnection(details, address);
     case INTERNAL:
     case CANCELLED:
       return { code: 'unreachable', transient: true };
@@ -198,16 +204,23 @@ function knownTooLarge(details: string): Known {
   return { code: 'failed' };
 }
 
+const CLOSED = /ECONNRESET|socket hang up|Socket closed|Failed to connect|disconnected|EPIPE/i;
+
 const TROUBLES: readonly (readonly [text: RegExp, message: string, hint: string])[] = [
   [/ECONNREFUSED/, 'connection refused', 'Check the address, and that etcd is running there.'],
   [/ENOTFOUND|EAI_AGAIN|Name resolution failed/, 'the host name cannot be resolved', 'Check the address.'],
   [/EHOSTUNREACH|ENETUNREACH/, 'no route to the host', 'Check the address and the network.'],
   [/ETIMEDOUT/, 'the connection timed out', 'Check the address, the network and any firewall.'],
+  [
+    /alert (unknown ca|bad certificate|certificate required|handshake failure)|alert number (40|42|48|116)/i,
+    "the server does not accept the client's certificate",
+    'Give --cert and --key that its authority has signed.',
+  ],
   [/certificate has expired/, "the server's certificate has expired", 'Renew the certificate.'],
   [/not yet valid/, "the server's certificate is not valid yet", "Check this machine's clock and the certificate."],
   [/altnames|ERR_TLS_CERT_ALTNAME/, "the server's certificate is for another name", 'Use an address that the certificate names.'],
   [
-    /self.signed|unable to (get|verify)|UNABLE_TO|unknown ca|issuer/i,
+    /self.signed|unable to (get|verify)|UNABLE_TO|issuer/i,
     "the server's certificate is not signed by a trusted authority",
     'Name the right authority with --cacert.',
   ],
@@ -216,20 +229,11 @@ const TROUBLES: readonly (readonly [text: RegExp, message: string, hint: string]
     'the server does not speak TLS there',
     'Use http:// instead of https://.',
   ],
-  [
-    /certificate required|bad certificate|alert number (42|116|48)/i,
-    "the server does not accept the client's certificate",
-    'Give --cert and --key that its authority has signed.',
-  ],
-  [
-    /ECONNRESET|socket hang up|Socket closed|Failed to connect|disconnected|EPIPE/i,
-    'the connection was closed by the server',
-    'If the server speaks TLS there, use https://; if it asks for client certificates, give --cert and --key.',
-  ],
+  [CLOSED, 'the connection was closed by the server', ''],
 ];
 
 /** What kept grpc-js from connecting; it gives the reason of the last attempt as text only. */
-function knownConnection(details: string): Known {
+function knownConnection(details: string, address: string): Known {
   const neverSent = /^No connection established|^Name resolution failed|^Stream refused|^The channel has been closed/.test(details);
   const trouble = TROUBLES.find(([text]) => text.test(details));
   const plain = /Last error: (?:Error: )?(.*?)(?: \(\d{4}-[^)]*\))?\. Resolution note/s.exec(details)?.[1];
@@ -238,6 +242,11 @@ function knownConnection(details: string): Known {
     transient: true,
     notApplied: neverSent,
     message: trouble?.[1] ?? (plain ?? details).replaceAll(/\s+/g, ' '),
-    ...(trouble === undefined ? {} : { hint: trouble[2] }),
+    ...(trouble === undefined ? {} : { hint: trouble[2] || closedHint(address) }),
   };
+}
+
+function closedHint(address: string): string {
+  if (!address.startsWith('https:')) return 'If the server speaks TLS there, use https:// instead of http://.';
+  return 'If the server does not speak TLS there, use http:// instead of https://; if it asks for client certificates, give --cert and --key.';
 }

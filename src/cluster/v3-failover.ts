@@ -1,7 +1,7 @@
 import type { Client, Metadata } from '@grpc/grpc-js';
 import { FerryError } from '../errors.js';
 import type { ClusterOptions } from './options.js';
-import { channelCredentials, Endpoint, isTransient, type Service, type StartCall } from './v3-endpoint.js';
+import { Endpoint, isTransient, type Service, type StartCall } from './v3-endpoint.js';
 import { failureOf, outcomeUnknown } from './v3-errors.js';
 import { typed } from './v3-messages.js';
 import { TokenKeeper } from './v3-token.js';
@@ -34,8 +34,7 @@ export class Failover {
   #answered = false;
 
   constructor(options: ClusterOptions) {
-    const shared = channelCredentials(options);
-    this.#endpoints = options.endpoints.map((address) => new Endpoint(address, shared));
+    this.#endpoints = options.endpoints.map((address) => new Endpoint(address, options.tls));
     const [first] = this.#endpoints;
     if (first === undefined) throw new FerryError('usage', 'no endpoint was given');
     const schemes = new Set(options.endpoints.map((address) => address.startsWith('https:')));

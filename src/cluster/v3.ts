@@ -75,9 +75,12 @@ export interface V3Cluster {
   roleAdd(name: string): Promise<void>;
   rolePermit(name: string, permission: Permission): Promise<void>;
   /**
-   * Adds a user with a password hash where the server takes one.
+   * Adds a user that cannot log in by password: no server takes a hash. AuthUserAddRequest has had a
+   * `hashedPassword` since 3.5, but the server overwrites what a client puts there with the hash of
+   * the (empty) password, which would let anybody in (tried on 3.4.23 and 3.5.16).
    *
-   * @returns false when it was made without a password because server or source have no hash
+   * @returns whether that is what was asked for (`noPassword`)
+   * @throws FerryError `in-the-way` when there is such a user
    */
   userAdd(name: string, options: UserAddOptions): Promise<boolean>;
   userGrant(name: string, role: string): Promise<void>;
