@@ -1,0 +1,188 @@
+import { Agent, type Dispatcher } from 'undici';
+import { FerryError } from '../errors.js';
+import type { ClusterOptions } from './options.js';
+import { errorForConnection } from './v2-errors.js';
+
+/** Redirects followed for one request; etcd needs one, to the leader. */
+const MOST_REDIRECTS = 5;
+/** Bytes of a short answer that are looked at. */
+const SHORT_ANSWER = 1024 * 1024;
+
+export interface V2Request {
+  readonly method: 'GET' | 'PUT' | 'DELETE';
+  /** Path and query, percent-encoded. */
+  readonly target: string;
+  /** Body in form encoding. */
+  readonly form?: Buffer;
+  readonly signal?: AbortSignal | undefined;
+  /** Longest wait for the first byte of the answer, in milliseconds; the command timeout unless given. */
+  readonly patience?: number;
+}
+
+/** A handle on an answer whose body has not been read. */
+export interface V2Answer {
+  readonly endpoint: string;
+  readonly status: number;
+  header(name: string): string | undefined;
+  /** The body; every failure a FerryError. */
+  chunks(): AsyncIterable<Buffer>;
+  /** The whole of a short body (cut at 1 MiB). */
+  short(): Promise<Buffer>;
+}
+
+/** HTTP to the endpoints of one cluster: kept connections, credentials, redirects, fail-over. */
+export class V2Http {
+  readonly #agent: Agent;
+  readonly #endpoints: readonly string[];
+  readonly #authorization: string | undefined;
+  readonly #options: ClusterOptions;
+  #current = 0;
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    this.#endpoints = options.endpoints.map((endpoint) => new URL(endpoint).origin);
+    const { user, password } = options;
+    this.#authorization = user === undefined ? undefined : `Basic ${Buffer.from(`${user}:${password ?? ''}`).toString('base64')}`;
+    const tls = options.tls ?? {};
+    this.#agent = new Agent({
+      connections: 64,
+      pipelining: 1,
+      headersTimeout: options.commandTimeout,
+      bodyTimeout: options.commandTimeout,
+      connect: {
+        timeout: options.dialTimeout,
+        rejectUnauthorized: tls.insecureSkipVerify !== true,
+        ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+        ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+        ...(tls.key === undefined ? {} : { key: tls.key }),
+      },
+    });
+  }
+
+  /**
+   * Makes a request of the endpoints in turn, starting with the one that answered last, until
+   * `use` accepts an answer. `use` is called again for the next endpoint when it throws
+   * `unreachable`.
+   *
+   * @returns what `use` resolves to
+   * @throws FerryError `unreachable` when no endpoint gives an answer; whatever `use` throws
+   */
+  async request<T>(request: V2Request, use: (answer: V2Answer, attempt: number) => Promise<T>): Promise<T> {
+    const failures: FerryError[] = [];
+    for (let attempt = 0; attempt < this.#endpoints.length; attempt++) {
+      const which = (this.#current + attempt) % this.#endpoints.length;
+      try {
+        const result = await use(await this.#follow(this.#endpoints[which] as string, request), attempt);
+        this.#current = which;
+        return result;
+      } catch (thrown) {
+        if (request.signal?.aborted) throw FerryError.from(request.signal.reason);
+        const error = FerryError.from(thrown);
+        if (error.code !== 'unreachable') throw error;
+        failures.push(error);
+      }
+    }
+    const first = failures[0] as FerryError;
+    if (failures.length === 1) throw first;
+    const hint = first.hint === undefined ? {} : { hint: first.hint };
+    throw new FerryError('unreachable', `no endpoint gives an answer: ${failures.map((error) => error.message).join('; ')}`, hint);
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #follow(endpoint: string, request: V2Request): Promise<V2Answer> {
+    let at = endpoint;
+    let target = request.target;
+    for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
+      const response = await this.#send(at, target, request);
+      const location = response.headers.location;
+      if (response.statusCode < 300 || response.statusCode > 399 || typeof location !== 'string') return answerOf(at, response);
+      await drain(at, response);
+      const next = redirected(at, target, location);
+      at = next.origin;
+      target = next.target;
+    }
+    throw new FerryError('unreachable', `${endpoint} redirects more than ${MOST_REDIRECTS} times, last to ${at}${pathOf(target)}`, {
+      hint: 'Does the cluster have a leader, and do its members advertise their own client URLs?',
+    });
+  }
+
+  async #send(origin: string, target: string, request: V2Request): Promise<Dispatcher.ResponseData> {
+    const headers: Record<string, string> = {};
+    if (this.#authorization !== undefined) headers.authorization = this.#authorization;
+    if (request.form !== undefined) headers['content-type'] = 'application/x-www-form-urlencoded';
+    try {
+      return await this.#agent.request({
+        origin,
+        path: target,
+        method: request.method,
+        headers,
+        body: request.form ?? null,
+        signal: request.signal ?? null,
+        headersTimeout: request.patience ?? this.#options.commandTimeout,
+      });
+    } catch (thrown) {
+      throw errorForConnection(origin, thrown);
+    }
+  }
+}
+
+function answerOf(endpoint: string, response: Dispatcher.ResponseData): V2Answer {
+  return {
+    endpoint,
+    status: response.statusCode,
+    header: (name) => {
+      const value = response.headers[name];
+      return Array.isArray(value) ? value[0] : value;
+    },
+    chunks: () => chunksOf(endpoint, response),
+    short: () => drain(endpoint, response),
+  };
+}
+
+async function* chunksOf(endpoint: string, response: Dispatcher.ResponseData): AsyncGenerator<Buffer> {
+  const chunks = response.body[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+  try {
+    for (;;) {
+      const { done, value } = await chunks.next().catch((thrown: unknown) => {
+        throw errorForConnection(endpoint, thrown);
+      });
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    response.body.on('error', () => {}).destroy();
+  }
+}
+
+async function drain(endpoint: string, response: Dispatcher.ResponseData): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of chunksOf(endpoint, response)) {
+    parts.push(chunk);
+    length += chunk.length;
+    if (length >= SHORT_ANSWER) break;
+  }
+  return Buffer.concat(parts);
+}
+
+function redirected(origin: string, target: string, location: string): { readonly origin: string; readonly target: string } {
+  let url: URL;
+  try {
+    url = new URL(location, `${origin}${target}`);
+  } catch {
+    throw new FerryError('unreachable', `${origin} redirects to what is no address: ${JSON.stringify(location.slice(0, 80))}`);
+  }
+  if (url.protocol !== new URL(origin).protocol) {
+    throw new FerryError('unreachable', `${origin} redirects from ${new URL(origin).protocol} to ${url.protocol}`, {
+      hint: 'All members must be reached the same way; credentials are not sent over another.',
+    });
+  }
+  return { origin: url.origin, target: `${url.pathname}${url.search}` };
+}
+
+function pathOf(target: string): string {
+  return target.split('?', 1)[0] as string;
+}

@@ -1,0 +1,314 @@
+import { FerryError } from '../errors.js';
+import { JsonStringDecoder } from './v2-json-string.js';
+import { parseTime } from './v2-time.js';
+
+/** A node as the answer gives it, before its indices. `path` and `value` are lent for the call. */
+export interface ParsedNode {
+  /** Empty for the root of the user's namespace. */
+  path: Buffer;
+  /** True when the path held a byte that is not UTF-8, which the answer does not tell. */
+  pathReplaced: boolean;
+  dir: boolean;
+  value: Buffer;
+  /** True when the value held such a byte; it stands there as U+FFFD. */
+  valueReplaced: boolean;
+  /** Nanoseconds since the Unix epoch; 0n when permanent. */
+  expiration: bigint;
+}
+
+/** Told of every node, in the order of the answer: parents before children. */
+export interface TreeHandler {
+  /** A directory with nodes under it, which follow; its indices come with `leave`. */
+  enter(node: ParsedNode): void;
+  leave(createdIndex: bigint, modifiedIndex: bigint): void;
+  /** A file, or a directory with nothing (to be seen) in it. */
+  leaf(node: ParsedNode, createdIndex: bigint, modifiedIndex: bigint): void;
+}
+
+type State =
+  | 'start'
+  | 'field or end'
+  | 'field'
+  | 'colon'
+  | 'value'
+  | 'after value'
+  | 'node or end'
+  | 'node'
+  | 'after node'
+  | 'skipping'
+  | 'string'
+  | 'scalar'
+  | 'done';
+
+const EMPTY: Buffer = Buffer.alloc(0);
+const LONGEST_SCALAR = 64;
+const HINT = 'Is every endpoint an etcd that serves the v2 API, with nothing between that changes its answers?';
+
+/**
+ * Parses the answer of `GET /v2/keys/?recursive=true&sorted=true` as it comes, whatever way it is
+ * cut into chunks, holding one path and one value at a time. Integers keep all their digits, and
+ * what was not UTF-8 is told from a real U+FFFD, which general JSON parsers lose.
+ *
+ * A node's fields come as etcd writes them (store/node_extern.go): key, value, dir, expiration,
+ * ttl, nodes, modifiedIndex, createdIndex. So the indices of a directory follow its children.
+ */
+export class TreeParser {
+  readonly #handler: TreeHandler;
+  readonly #string = new JsonStringDecoder();
+  #state: State = 'start';
+  /** The state a string or scalar leads to, and the field it belongs to. */
+  #field = '';
+  #isName = false;
+  #scalar = '';
+  #skipped = 0;
+  #before = 0;
+  #seenNode = false;
+
+  /** The nodes that are open, from the root down: whether entered, and their indices so far. */
+  readonly #entered: boolean[] = [];
+  readonly #created: bigint[] = [];
+  readonly #modified: bigint[] = [];
+  /** Fields of the innermost open node. */
+  readonly #node: ParsedNode = { path: EMPTY, pathReplaced: false, dir: false, value: EMPTY, valueReplaced: false, expiration: 0n };
+  #pathScratch: Buffer = Buffer.allocUnsafe(1024);
+  #spare: Buffer = Buffer.allocUnsafe(1024);
+
+  constructor(handler: TreeHandler) {
+    this.#handler = handler;
+  }
+
+  /** @throws FerryError `unreachable` when this is not the answer etcd gives */
+  push(chunk: Uint8Array): void {
+    let i = 0;
+    while (i < chunk.length) {
+      if (this.#state === 'string') {
+        i = this.#string.read(chunk, i);
+        if (i === -1) break;
+        this.#endString();
+      } else if (this.#state === 'scalar') {
+        i = this.#readScalar(chunk, i);
+      } else {
+        const byte = chunk[i] as number;
+        const isSpace = byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
+        if (!isSpace && !this.#take(byte)) throw unexpected(byte, this.#before + i);
+        // A scalar's first byte is read again, as part of it.
+        if ((this.#state as State) !== 'scalar') i++;
+      }
+    }
+    this.#before += chunk.length;
+  }
+
+  /** @throws FerryError `unreachable` when the answer is not whole */
+  end(): void {
+    if (this.#state === 'start') throw new FerryError('unreachable', 'the answer is empty, expected a v2 tree', { hint: HINT });
+    if (this.#state !== 'done') {
+      throw new FerryError('unreachable', `the answer is cut short after ${this.#before} bytes`, { hint: 'Try again.' });
+    }
+    if (!this.#seenNode) throw new FerryError('unreachable', 'the answer is JSON, but holds no v2 tree', { hint: HINT });
+  }
+
+  /** Takes a byte outside of strings and scalars; false when it may not stand here. */
+  #take(byte: number): boolean {
+    switch (this.#state) {
+      case 'start':
+        return byte === 0x7b && this.#goOn('field or end');
+      case 'field or end':
+        return byte === 0x7d ? this.#closeObject() : byte === 0x22 && this.#startString(true);
+      case 'field':
+        return byte === 0x22 && this.#startString(true);
+      case 'colon':
+        return byte === 0x3a && this.#goOn('value');
+      case 'value':
+        return this.#startValue(byte);
+      case 'after value':
+        return byte === 0x7d ? this.#closeObject() : byte === 0x2c && this.#goOn('field');
+      case 'node or end':
+        return byte === 0x5d ? this.#goOn('after value') : byte === 0x7b && this.#openNode();
+      case 'node':
+        return byte === 0x7b && this.#openNode();
+      case 'after node':
+        return byte === 0x5d ? this.#goOn('after value') : byte === 0x2c && this.#goOn('node');
+      case 'skipping':
+        return this.#skip(byte);
+      default:
+        return false;
+    }
+  }
+
+  #goOn(state: State): true {
+    this.#state = state;
+    return true;
+  }
+
+  #startValue(byte: number): true {
+    const inNode = this.#entered.length > 0;
+    if (byte === 0x22) return this.#startString(false);
+    if (byte === 0x7b && !inNode && this.#field === 'node' && !this.#seenNode) {
+      this.#seenNode = true;
+      return this.#openNode();
+    }
+    if (byte === 0x5b && inNode && this.#field === 'nodes') return this.#enter();
+    if (byte === 0x7b || byte === 0x5b) {
+      this.#skipped = 1;
+      return this.#goOn('skipping');
+    }
+    this.#scalar = '';
+    return this.#goOn('scalar');
+  }
+
+  #skip(byte: number): true {
+    if (byte === 0x22) this.#startString(false);
+    else if (byte === 0x7b || byte === 0x5b) this.#skipped++;
+    else if (byte === 0x7d || byte === 0x5d) this.#skipped--;
+    if (this.#skipped === 0) this.#state = 'after value';
+    return true;
+  }
+
+  #openNode(): true {
+    const node = this.#node;
+    node.path = EMPTY;
+    node.pathReplaced = false;
+    node.dir = false;
+    node.value = EMPTY;
+    node.valueReplaced = false;
+    node.expiration = 0n;
+    this.#entered.push(false);
+    this.#created.push(0n);
+    this.#modified.push(0n);
+    return this.#goOn('field or end');
+  }
+
+  #enter(): true {
+    const top = this.#entered.length - 1;
+    if (this.#entered[top]) throw notATree('a node has "nodes" twice');
+    this.#entered[top] = true;
+    this.#node.dir = true;
+    this.#handler.enter(this.#node);
+    return this.#goOn('node or end');
+  }
+
+  #closeObject(): true {
+    const entered = this.#entered.pop();
+    if (entered === undefined) return this.#goOn('done');
+    const created = this.#created.pop() as bigint;
+    const modified = this.#modified.pop() as bigint;
+    if (entered) this.#handler.leave(created, modified);
+    else this.#handler.leaf(this.#node, created, modified);
+    return this.#goOn(this.#entered.length === 0 ? 'after value' : 'after node');
+  }
+
+  #startString(isName: boolean): true {
+    this.#string.start();
+    this.#isName = isName;
+    return this.#goOn('string');
+  }
+
+  #endString(): void {
+    if (this.#isName) {
+      this.#field = fieldName(this.#string.view());
+      this.#state = 'colon';
+      return;
+    }
+    if (this.#skipped > 0) {
+      this.#state = 'skipping';
+      return;
+    }
+    this.#state = 'after value';
+    const top = this.#entered.length - 1;
+    if (top < 0) return;
+    if (this.#entered[top]) {
+      if (this.#field === 'key' || this.#field === 'value' || this.#field === 'expiration') {
+        throw notATree(`"${this.#field}" comes after "nodes"`);
+      }
+      return;
+    }
+    this.#keepString(this.#node);
+  }
+
+  #keepString(node: ParsedNode): void {
+    switch (this.#field) {
+      case 'key':
+        node.path = this.#keepPath();
+        node.pathReplaced = this.#string.replaced;
+        return;
+      case 'value':
+        node.value = this.#keepValue();
+        node.valueReplaced = this.#string.replaced;
+        return;
+      case 'expiration': {
+        const text = this.#string.view().toString('latin1');
+        const time = parseTime(text);
+        if (time === undefined) throw notATree(`an expiration is "${text.slice(0, 40)}"`);
+        node.expiration = time;
+      }
+    }
+  }
+
+  #keepPath(): Buffer {
+    const { bytes, length } = this.#string;
+    if (length > this.#pathScratch.length) this.#pathScratch = Buffer.allocUnsafe(2 * length);
+    bytes.copy(this.#pathScratch, 0, 0, length);
+    // The root is "" or "/" by version.
+    return length === 1 && bytes[0] === 0x2f ? EMPTY : this.#pathScratch.subarray(0, length);
+  }
+
+  /** The value stays where it was decoded; the decoder goes on in memory of its own. */
+  #keepValue(): Buffer {
+    const string = this.#string;
+    const value = string.view();
+    [this.#spare, string.bytes] = [string.bytes, this.#spare];
+    return value;
+  }
+
+  #readScalar(chunk: Uint8Array, from: number): number {
+    for (let i = from; i < chunk.length; i++) {
+      const byte = chunk[i] as number;
+      if (byte === 0x2c || byte === 0x7d || byte === 0x5d || byte <= 0x20) {
+        this.#endScalar();
+        return i;
+      }
+      if (this.#scalar.length === LONGEST_SCALAR) throw unexpected(byte, this.#before + i);
+      this.#scalar += String.fromCharCode(byte);
+    }
+    return chunk.length;
+  }
+
+  #endScalar(): void {
+    const text = this.#scalar;
+    this.#state = 'after value';
+    if (!/^(?:-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$/.test(text)) {
+      throw new FerryError('unreachable', `the answer is not JSON: it holds ${JSON.stringify(text)}`, { hint: HINT });
+    }
+    const top = this.#entered.length - 1;
+    if (top < 0) return;
+    if (this.#field === 'modifiedIndex') this.#modified[top] = index(text);
+    else if (this.#field === 'createdIndex') this.#created[top] = index(text);
+    else if (this.#field === 'dir' && !this.#entered[top]) this.#node.dir = text === 'true';
+  }
+}
+
+const NAMES = ['key', 'value', 'dir', 'expiration', 'ttl', 'nodes', 'modifiedIndex', 'createdIndex', 'action', 'node'].map(
+  (name) => [name, Buffer.from(name)] as const,
+);
+
+/** The name of a field that matters, else an empty string. */
+function fieldName(bytes: Buffer): string {
+  for (const [name, expected] of NAMES) if (bytes.equals(expected)) return name;
+  return '';
+}
+
+function index(text: string): bigint {
+  if (!/^\d{1,20}$/.test(text)) throw notATree(`an index is ${text}`);
+  const value = BigInt(text);
+  if (value >= 2n ** 64n) throw notATree(`an index is ${text}`);
+  return value;
+}
+
+function unexpected(byte: number, offset: number): FerryError {
+  const found = JSON.stringify(String.fromCharCode(byte));
+  return new FerryError('unreachable', `the answer is not the JSON of a v2 tree: ${found} at byte ${offset}`, { hint: HINT });
+}
+
+function notATree(what: string): FerryError {
+  return new FerryError('unreachable', `the answer is not a v2 tree: ${what}`, { hint: HINT });
+}

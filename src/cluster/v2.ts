@@ -1,0 +1,185 @@
+import { FerryError } from '../errors.js';
+import type { TreeNode } from '../model/node.js';
+import type { ClusterOptions } from './options.js';
+import { errorForAnswer, errorForRefusal, refusalIn, V2_REFUSAL, type V2Refusal } from './v2-errors.js';
+import { type V2Answer, V2Http } from './v2-http.js';
+import { percentEncode } from './v2-path.js';
+import { type ParsedNode, TreeParser } from './v2-tree-parser.js';
+
+/**
+ * etcd builds the whole answer for a tree before it sends the first byte: this many times the
+ * command timeout is waited for it.
+ */
+const TREE_PATIENCE = 12;
+
+/** The answer to a recursive read, its body yet to be taken. */
+export interface TreeAnswer {
+  readonly endpoint: string;
+  /** X-Etcd-Index: the index of the store the tree was read at. */
+  readonly index: bigint;
+  /** X-Etcd-Cluster-Id; undefined where the server does not say it (2.0). */
+  readonly clusterId: bigint | undefined;
+  /** The JSON, as it comes. Ends without an error only when the HTTP answer was whole. */
+  readonly body: AsyncIterable<Buffer>;
+}
+
+/** What is to be written at a path. */
+export interface PutOptions {
+  /** A directory instead of a value. */
+  readonly dir?: boolean;
+  readonly value?: Buffer;
+  /** Seconds, above 0; permanent when left out. */
+  readonly ttl?: bigint;
+  /** Refuse when the node is there (false), or when it is not (true). */
+  readonly prevExist?: boolean;
+  /** Refuse when the file's modifiedIndex is another. */
+  readonly prevIndex?: bigint;
+}
+
+/**
+ * A connection to a cluster by the v2 API: fail-over between endpoints, redirects to the leader,
+ * credentials. All failures are FerryErrors: `unreachable` when no endpoint gives an answer that
+ * makes sense (none in time, no v2 API, no JSON, cut short, redirects without end), `unauthorized`
+ * for refused credentials, `not-found` for a path that is not there, `in-the-way` for a refused
+ * write, `failed` for the rest.
+ */
+export interface V2Cluster {
+  /** The endpoints, as the user may see them. */
+  readonly location: string;
+  /**
+   * Reads what lies at and under `path`: recursive, sorted, and by quorum, so one answer is one
+   * state of the store. `use` takes the answer, and is called again with another endpoint's when it
+   * throws `unreachable`: it must begin anew then.
+   *
+   * @param path empty for all
+   */
+  readTree<T>(path: Buffer, use: (answer: TreeAnswer) => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /** Looks at one node, by quorum; undefined when it is not there. Also finds a hidden one. */
+  get(path: Buffer, signal?: AbortSignal): Promise<TreeNode | undefined>;
+  /**
+   * Writes a node.
+   *
+   * @returns undefined when done; etcd's refusal when the store as it is does not allow it
+   */
+  put(path: Buffer, options: PutOptions, signal?: AbortSignal): Promise<V2Refusal | undefined>;
+  /** Deletes a directory with nothing in it; refused otherwise. */
+  deleteEmptyDirectory(path: Buffer, signal?: AbortSignal): Promise<V2Refusal | undefined>;
+  /** The server's version, where it tells. */
+  version(signal?: AbortSignal): Promise<string | undefined>;
+  close(): Promise<void>;
+}
+
+/** @returns a connection to a live v2 cluster; no request is made yet */
+export function connectV2(options: ClusterOptions): V2Cluster {
+  const http = new V2Http(options);
+  return {
+    location: options.endpoints.map((endpoint) => new URL(endpoint).origin).join(','),
+    readTree: (path, use, signal) =>
+      http.request(
+        {
+          method: 'GET',
+          target: `${keysTarget(path)}?recursive=true&sorted=true&quorum=true`,
+          signal,
+          patience: TREE_PATIENCE * options.commandTimeout,
+        },
+        async (answer) => inContext(answer.endpoint, use(await treeAnswer(answer))),
+      ),
+    get: (path, signal) =>
+      http.request({ method: 'GET', target: `${keysTarget(path)}?quorum=true`, signal }, (answer) =>
+        inContext(answer.endpoint, oneNode(answer)),
+      ),
+    put: (path, put, signal) =>
+      http.request({ method: 'PUT', target: keysTarget(path), form: formOf(put), signal }, (answer) => refusalOf(answer)),
+    deleteEmptyDirectory: (path, signal) =>
+      http.request({ method: 'DELETE', target: `${keysTarget(path)}?dir=true`, signal }, (answer) => refusalOf(answer)),
+    version: async (signal) => {
+      const body = await http.request({ method: 'GET', target: '/version', signal }, (answer) => answer.short());
+      return versionIn(body);
+    },
+    close: () => http.close(),
+  };
+}
+
+function keysTarget(path: Buffer): string {
+  return `/v2/keys${path.length === 0 ? '/' : percentEncode(path, '/').toString('latin1')}`;
+}
+
+async function treeAnswer(answer: V2Answer): Promise<TreeAnswer> {
+  const index = answer.header('x-etcd-index');
+  if (answer.status !== 200 || index === undefined || !/^\d{1,20}$/.test(index)) {
+    throw errorForAnswer(answer.endpoint, answer.status, await answer.short());
+  }
+  const clusterId = answer.header('x-etcd-cluster-id');
+  return {
+    endpoint: answer.endpoint,
+    index: BigInt(index),
+    clusterId: clusterId !== undefined && /^[0-9a-f]{1,16}$/i.test(clusterId) ? BigInt(`0x${clusterId}`) : undefined,
+    body: answer.chunks(),
+  };
+}
+
+/** Puts the endpoint before what is wrong with its answer. */
+async function inContext<T>(endpoint: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (thrown) {
+    if (!(thrown instanceof FerryError) || thrown.code !== 'unreachable' || thrown.message.startsWith(endpoint)) throw thrown;
+    throw new FerryError(thrown.code, `${endpoint}: ${thrown.message}`, { ...(thrown.hint && { hint: thrown.hint }), cause: thrown });
+  }
+}
+
+async function oneNode(answer: V2Answer): Promise<TreeNode | undefined> {
+  if (answer.status !== 200) {
+    const body = await answer.short();
+    if (refusalIn(body)?.errorCode === V2_REFUSAL.keyNotFound) return undefined;
+    throw errorForAnswer(answer.endpoint, answer.status, body);
+  }
+  let found: TreeNode | undefined;
+  let depth = 0;
+  const keep = ({ path, dir, value, expiration }: ParsedNode, createdIndex: bigint, modifiedIndex: bigint): void => {
+    if (depth === 0) found = { path: Buffer.from(path), dir, value: Buffer.from(value), createdIndex, modifiedIndex, expiration };
+  };
+  const parser = new TreeParser({
+    enter: (node) => {
+      keep(node, 0n, 0n);
+      depth++;
+    },
+    leave: (createdIndex, modifiedIndex) => {
+      depth--;
+      if (depth === 0 && found !== undefined) found = { ...found, createdIndex, modifiedIndex };
+    },
+    leaf: keep,
+  });
+  for await (const chunk of answer.chunks()) parser.push(chunk);
+  parser.end();
+  return found;
+}
+
+async function refusalOf(answer: V2Answer): Promise<V2Refusal | undefined> {
+  const body = await answer.short();
+  if ((answer.status === 200 || answer.status === 201) && answer.header('x-etcd-index') !== undefined) return undefined;
+  const refusal = refusalIn(body);
+  if (refusal === undefined) throw errorForAnswer(answer.endpoint, answer.status, body);
+  const expected = refusal.errorCode >= V2_REFUSAL.keyNotFound && refusal.errorCode <= V2_REFUSAL.directoryNotEmpty;
+  if (!expected) throw errorForRefusal(answer.endpoint, refusal);
+  return refusal;
+}
+
+function formOf(put: PutOptions): Buffer {
+  const fields: Buffer[] = [Buffer.from('noValueOnSuccess=true')];
+  if (put.dir === true) fields.push(Buffer.from('&dir=true'));
+  if (put.ttl !== undefined) fields.push(Buffer.from(`&ttl=${put.ttl}`));
+  if (put.prevExist !== undefined) fields.push(Buffer.from(`&prevExist=${put.prevExist}`));
+  if (put.prevIndex !== undefined) fields.push(Buffer.from(`&prevIndex=${put.prevIndex}`));
+  if (put.value !== undefined) fields.push(Buffer.from('&value='), percentEncode(put.value));
+  return Buffer.concat(fields);
+}
+
+function versionIn(body: Buffer): string | undefined {
+  try {
+    const { etcdserver } = JSON.parse(body.toString()) as { etcdserver?: unknown };
+    return typeof etcdserver === 'string' && etcdserver.length < 40 ? etcdserver : undefined;
+  } catch {
+    return undefined;
+  }
+}

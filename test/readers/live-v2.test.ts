@@ -1,0 +1,150 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { compareTreePaths } from '../../src/cluster/v2-path.js';
+import { quietRun } from '../../src/model/run.js';
+import { type LiveV2Options, openLiveV2 } from '../../src/readers/live-v2.js';
+import { EtcdServer, etcdVersions } from '../support/etcd.js';
+import { connectTo, failure, nodesOf, ODD_NAMES, V2Client, writeArticleTree, writeEveryKind } from '../support/v2.js';
+
+const run = quietRun();
+
+describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('the tree of etcd $version', (etcd) => {
+  let server: EtcdServer;
+  let client: V2Client;
+  const scratch = mkdtempSync(join(tmpdir(), 'live-v2-'));
+
+  beforeAll(async () => {
+    server = await EtcdServer.start(etcd, { args: ['--enable-v2'] });
+    client = new V2Client(server.endpoint);
+  });
+  afterAll(async () => {
+    await server.stop();
+    rmSync(scratch, { recursive: true });
+  });
+
+  async function read(options: Omit<LiveV2Options, 'cluster'> = {}) {
+    const cluster = connectTo(server.endpoint);
+    const source = await openLiveV2({ cluster, tmpDir: scratch, ...options }, run);
+    const nodes = await nodesOf(source.records());
+    const again = await nodesOf(source.records());
+    expect(again).toEqual(nodes);
+    await source.close();
+    await cluster.close();
+    return { nodes, source, paths: nodes.map(({ path }) => path.toString()) };
+  }
+
+  test('an empty one has no records', async () => {
+    const { nodes, source } = await read();
+    expect(nodes).toEqual([]);
+    expect(source.notes.list()).toEqual([]);
+  });
+
+  test('comes parents first, siblings by bytes, with indices and values', async () => {
+    await writeArticleTree(client);
+    const { json } = await client.send('GET', '/keys/foo');
+    const { nodes, source, paths } = await read();
+    expect(paths).toEqual(['/bar', '/bar/that', '/bar/this', '/foo']);
+    expect(nodes.map(({ value }) => value.toString())).toEqual(['', 'other', 'that', 'bar']);
+    expect(nodes.map(({ dir }) => dir)).toEqual([true, false, false, false]);
+    expect(nodes[3]).toMatchObject({
+      createdIndex: BigInt(json.node.createdIndex),
+      modifiedIndex: BigInt(json.node.modifiedIndex),
+      expiration: 0n,
+    });
+    expect(nodes[0]?.createdIndex).toBeGreaterThan(nodes[3]?.createdIndex as bigint);
+    expect(source.info).toMatchObject({ kind: 'live', api: 'v2', order: 'tree', serverVersion: etcd.version, estimatedRecords: 4 });
+    expect(source.info.revision).toBeGreaterThanOrEqual(nodes[1]?.modifiedIndex as bigint);
+    expect(source.info.clusterId).toBeTypeOf('bigint');
+    expect(await source.auth()).toBeUndefined();
+  });
+
+  test('holds what every kind of write leaves', async () => {
+    await writeEveryKind(client);
+    const before = Date.now();
+    const { nodes, source, paths } = await read();
+    const of = (path: string) => nodes.find((node) => node.path.toString() === path);
+    const secondsLeft = (path: string) => Number(((of(path)?.expiration as bigint) - BigInt(before) * 1_000_000n) / 1_000_000_000n);
+
+    expect(of('/app/cas')?.value.toString()).toBe('two');
+    expect(of('/app/cad')).toBeUndefined();
+    expect(paths.filter((path) => path.startsWith('/queue/'))).toHaveLength(5);
+    expect(of('/empty')).toMatchObject({ dir: true });
+    expect(of('/deep/er/empty')).toMatchObject({ dir: true });
+    expect(of('/novalue')).toMatchObject({ dir: false, value: Buffer.alloc(0) });
+    for (const name of ODD_NAMES) expect(of(`/odd/${name}`)?.value.toString(), name).toBe(`value of ${name} ☕ <&> \u2028\u0000`);
+    for (const [path, ttl] of Object.entries({
+      '/ttl/file': 300,
+      '/ttl/dir': 600,
+      '/ttl/dir/shorter': 200,
+      '/ttl/empty': 700,
+      '/app/refreshed': 900,
+    })) {
+      expect(Math.abs(secondsLeft(path) - ttl), path).toBeLessThan(10);
+    }
+    expect(of('/ttl/dir/child')?.expiration).toBe(0n);
+    expect(nodes.every((node, i) => i === 0 || compareTreePaths((nodes[i - 1] as typeof node).path, node.path) < 0)).toBe(true);
+    expect(paths.filter((path) => path.startsWith('/sorted/'))).toEqual(['/sorted/a', '/sorted/a/b', '/sorted/a-b', '/sorted/a.b']);
+
+    expect(of('/binary')?.value.toString()).toBe('\ufffd\ufffdoké\ufffd');
+    expect(source.notes.list()).toMatchObject([{ code: 'value-not-utf8', count: 1, examples: ['/binary'], lossy: true }]);
+    expect(paths.some((path) => path.includes('/_'))).toBe(false);
+  });
+
+  test('takes in the hidden nodes that are named, in their place', async () => {
+    const plain = await read();
+    const { paths, nodes, source } = await read({ includeHidden: ['/app/_hidden/', '/_top', '/app/_hidden/_more', '/app'] });
+    expect(nodes.every((node, i) => i === 0 || compareTreePaths((nodes[i - 1] as typeof node).path, node.path) < 0)).toBe(true);
+    const added = paths.filter((path) => !plain.paths.includes(path));
+    expect(added).toEqual(['/_top', '/app/_hidden', '/app/_hidden/_more', '/app/_hidden/secret']);
+    expect(paths).toHaveLength(plain.paths.length + 4);
+    expect(source.notes.list().map(({ code }) => code)).toEqual(['value-not-utf8']);
+  });
+
+  test('says so when hidden nodes were read at a later index', async () => {
+    const cluster = connectTo(server.endpoint);
+    const readTree: typeof cluster.readTree = async (path, use, signal) => {
+      if (path.length > 0) await client.put('/foo', 'bar');
+      return cluster.readTree(path, use, signal);
+    };
+    const source = await openLiveV2({ cluster: { ...cluster, readTree }, includeHidden: ['/_top'] }, run);
+    expect(source.notes.list()).toContainEqual(expect.objectContaining({ code: 'hidden-at-other-index', count: 1, lossy: false }));
+    await source.close();
+    await cluster.close();
+  });
+
+  test('can be read from a path on, and by prefixes of paths', async () => {
+    expect((await read({ path: '/ttl/dir' })).paths).toEqual(['/ttl/dir', '/ttl/dir/child', '/ttl/dir/shorter']);
+    expect((await read({ path: '/foo' })).paths).toEqual(['/foo']);
+    const selection = { prefixes: [Buffer.from('/sorted/a'), Buffer.from('/bar/')], excludePrefixes: [Buffer.from('/sorted/a/')] };
+    expect((await read({ selection })).paths).toEqual(['/bar/that', '/bar/this', '/sorted/a', '/sorted/a-b', '/sorted/a.b']);
+  });
+
+  test('notes what had expired by the clock but was still there', async () => {
+    const { source, nodes } = await read({ now: () => Date.now() + 250_000 });
+    expect(source.notes.list()).toContainEqual(
+      expect.objectContaining({ code: 'expired-node', count: 1, examples: ['/ttl/dir/shorter'], lossy: false }),
+    );
+    expect(nodes.some(({ path }) => path.toString() === '/ttl/dir/shorter')).toBe(true);
+  });
+
+  test('leaves out nodes whose names are not UTF-8, and all under them, and says so', async () => {
+    await client.put('/bytes/%FFa/below/it', 'x');
+    await client.put('/bytes/%FEb', 'x');
+    await client.put('/bytes/fine', 'x');
+    const { paths, source } = await read({ path: '/bytes' });
+    expect(paths).toEqual(['/bytes', '/bytes/fine']);
+    expect(source.notes.list()).toMatchObject([{ code: 'path-not-utf8', count: 4, lossy: true }]);
+  });
+
+  test('is refused in a line when the path is not there, or is none', async () => {
+    expect(await failure(read({ path: '/nowhere' }))).toMatchObject({ code: 'not-found', message: expect.stringContaining('(/nowhere)') });
+    expect(await failure(read({ includeHidden: ['/_nowhere'] }))).toMatchObject({ code: 'not-found' });
+    for (const path of ['relative', '/a//b', '/a/../b', '/.']) expect(await failure(read({ path }))).toMatchObject({ code: 'usage' });
+  });
+
+  test('leaves nothing in the temporary directory', () => {
+    expect(readdirSync(scratch)).toEqual([]);
+  });
+});
