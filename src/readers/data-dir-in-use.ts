@@ -1,0 +1,96 @@
+import { readFile, realpath, stat } from 'node:fs/promises';
+import { FerryError } from '../errors.js';
+import { type DataDirLayout, memberFiles } from './data-dir-layout.js';
+
+/** `1: OFDLCK ADVISORY  WRITE -1 fe:00:2278451 0 EOF`: a lock that is held (one waited for has `->`). */
+const HELD_LOCK = /^\d+: (?:FLOCK|OFDLCK|POSIX)\s+\S+\s+\S+\s+-?\d+\s+([0-9a-f]+):([0-9a-f]+):(\d+)\s/;
+
+/** Where the kernel lists locks and mounts (proc(5)); other files in tests. */
+export interface ProcFiles {
+  readonly locks: string;
+  readonly mountinfo: string;
+}
+
+const PROC: ProcFiles = { locks: '/proc/locks', mountinfo: '/proc/self/mountinfo' };
+
+/**
+ * Refuses a data dir that a running etcd holds. etcd locks `member/snap/db` (flock) and its WAL
+ * segments (open file description locks); both are read from the kernel's list, which leaves
+ * nothing behind and cannot get in the way of an etcd that starts. Where there is no such list
+ * (anything but Linux) nothing is checked, and a warning says so. Locks held over NFS by another
+ * machine are not listed either.
+ *
+ * @throws FerryError `usage` when a lock is held: the command can be carried out once etcd is stopped
+ */
+export async function refuseInUse(layout: DataDirLayout, warn: (message: string) => void, proc: ProcFiles = PROC): Promise<void> {
+  const locks = await optionalText(proc.locks);
+  if (locks === undefined) {
+    warn(`${layout.path}: cannot tell here whether a running etcd uses it; make sure that it is stopped`);
+    return;
+  }
+  const held = heldLocks(locks);
+  if (held.size === 0) return;
+  const mounts = parseMounts((await optionalText(proc.mountinfo)) ?? '');
+  for (const path of await memberFiles(layout)) {
+    if ((await lockNames(path, mounts)).some((name) => held.has(name))) throw inUse(layout, path);
+  }
+}
+
+/** The files that locks are held on, as `major:minor:inode` in decimal. */
+export function heldLocks(locks: string): Set<string> {
+  const held = new Set<string>();
+  for (const line of locks.split('\n')) {
+    const [, major, minor, inode] = HELD_LOCK.exec(line) ?? [];
+    if (inode !== undefined) held.add(`${Number.parseInt(major as string, 16)}:${Number.parseInt(minor as string, 16)}:${inode}`);
+  }
+  return held;
+}
+
+/**
+ * The names a file may have in the kernel's list: by the device that stat gives, and by that of its
+ * mount, as on btrfs and overlayfs these differ and the list has the second.
+ */
+async function lockNames(path: string, mounts: readonly Mount[]): Promise<string[]> {
+  try {
+    const { dev, ino } = await stat(path, { bigint: true });
+    const real = await realpath(path);
+    const mount = mounts.findLast(({ at }) => real === at || real.startsWith(at === '/' ? at : `${at}/`));
+    const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n);
+    const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n);
+    return [`${major}:${minor}:${ino}`, ...(mount === undefined ? [] : [`${mount.device}:${ino}`])];
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw FerryError.from(thrown, `looking at ${path}`);
+  }
+}
+
+interface Mount {
+  readonly at: string;
+  /** `major:minor`, decimal. */
+  readonly device: string;
+}
+
+/** Mounts, the one that counts for a path last: longer paths after shorter ones, newer after older. */
+function parseMounts(mountinfo: string): Mount[] {
+  const mounts: Mount[] = [];
+  for (const line of mountinfo.split('\n')) {
+    const [, , device, , at] = line.split(' ');
+    if (device === undefined || at === undefined) continue;
+    mounts.push({ device, at: at.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8))) });
+  }
+  return mounts.sort((a, b) => a.at.length - b.at.length);
+}
+
+function inUse(layout: DataDirLayout, path: string): FerryError {
+  return new FerryError('usage', `${layout.path} is in use: a process holds a lock on ${path}`, {
+    hint: 'Stop the member first, or read the live cluster through its endpoint.',
+  });
+}
+
+async function optionalText(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,177 @@
+import { FerryError } from '../errors.js';
+import type { ByteSource } from '../model/bytes.js';
+import {
+  decodeEntry,
+  decodeHardState,
+  decodeWalMetadata,
+  decodeWalSnapshot,
+  type RaftEntry,
+  type SnapshotPoint,
+  type WalMetadata,
+} from '../wire/raft.js';
+import { type TornTail, WAL_ENTRY, WAL_METADATA, WAL_SNAPSHOT, WAL_STATE, WalReader, type WalRecord } from '../wire/wal.js';
+
+export interface ReplayOptions {
+  /** Entries up to this place are in the state already. */
+  readonly start: SnapshotPoint;
+  /** Also apply what stands in the log after the commit index. */
+  readonly includeUncommitted?: boolean;
+  /** Most bytes of entries to hold while it is not known whether they are committed. */
+  readonly maxPendingBytes: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What a log turned out to hold. */
+export interface ReplayReport {
+  /** Who wrote it; undefined in a log with nothing in it. */
+  readonly metadata: WalMetadata | undefined;
+  /** The last commit index the log tells of; at least the start's index. */
+  readonly commit: bigint;
+  /** Index of the last entry; the start's when there is none after it. */
+  readonly lastIndex: bigint;
+  readonly lastTerm: bigint;
+  /** Number of entries given to `apply`. */
+  readonly applied: number;
+  /** Number of entries after the commit index, applied or not. */
+  readonly uncommitted: number;
+  readonly tornTail: TornTail | undefined;
+}
+
+/** What holding an entry costs beside its data. */
+const ENTRY_OVERHEAD = 200;
+
+/**
+ * Gives the entries after `start` to `apply`, in order, each once, as soon as the log says that they
+ * are committed (etcd server/storage/wal/wal.go, ReadAll). An entry written again under the same
+ * index replaces the first and all that followed it: it was never committed.
+ *
+ * @throws FerryError `damaged` when entries are missing, a committed one is replaced, or a record
+ * does not parse; `unknown-format` for a kind of record that is not known
+ */
+export async function replayLog(
+  segments: readonly ByteSource[],
+  options: ReplayOptions,
+  apply: (entry: RaftEntry) => void,
+): Promise<ReplayReport> {
+  const reader = new WalReader(segments);
+  const log = new Log(options, apply);
+  for await (const run of reader.records()) {
+    options.signal?.throwIfAborted();
+    for (const record of run) log.take(record);
+  }
+  return { ...log.finish(), tornTail: reader.tornTail };
+}
+
+class Log {
+  readonly #start: SnapshotPoint;
+  readonly #options: ReplayOptions;
+  readonly #apply: (entry: RaftEntry) => void;
+  #metadata: Buffer | undefined;
+  #commit: bigint;
+  /** Index of the last entry applied, or the start's. */
+  #done: bigint;
+  /** Entries after `#done`, without gaps. */
+  #pending: RaftEntry[] = [];
+  #pendingBytes = 0;
+  #applied = 0;
+  #lastTerm: bigint;
+
+  constructor(options: ReplayOptions, apply: (entry: RaftEntry) => void) {
+    this.#start = options.start;
+    this.#options = options;
+    this.#apply = apply;
+    this.#commit = options.start.index;
+    this.#done = options.start.index;
+    this.#lastTerm = options.start.term;
+  }
+
+  take(record: WalRecord): void {
+    switch (record.type) {
+      case WAL_ENTRY:
+        this.#entry(decodeEntry(record.data));
+        return;
+      case WAL_STATE: {
+        const { commit } = decodeHardState(record.data);
+        if (commit > this.#commit) this.#commit = commit;
+        this.#applyUpTo(commit);
+        return;
+      }
+      case WAL_METADATA:
+        if (this.#metadata !== undefined && !this.#metadata.equals(record.data)) {
+          throw new FerryError('damaged', 'the WAL holds segments of different members');
+        }
+        this.#metadata ??= Buffer.from(record.data);
+        return;
+      case WAL_SNAPSHOT: {
+        const { index, term } = decodeWalSnapshot(record.data);
+        if (index !== this.#start.index || term === this.#start.term) return;
+        throw new FerryError(
+          'damaged',
+          `the WAL has a snapshot at index ${index} of term ${term}, the .snap file is of term ${this.#start.term}`,
+        );
+      }
+      default:
+        throw new FerryError('unknown-format', `the WAL holds a record of kind ${record.type}, known are 1 to 5`);
+    }
+  }
+
+  #entry(entry: RaftEntry): void {
+    if (entry.index <= this.#start.index) return;
+    if (entry.index <= this.#done) {
+      throw new FerryError('damaged', `the WAL replaces entry ${entry.index}, though ${this.#done} was committed before`);
+    }
+    const at = entry.index - this.#done - 1n;
+    if (at > BigInt(this.#pending.length)) {
+      const expected = this.#done + BigInt(this.#pending.length) + 1n;
+      throw new FerryError('damaged', `the WAL goes from entry ${expected - 1n} to ${entry.index}: entry ${expected} is missing`, {
+        hint: 'A newer .snap file that stood for the missing ones may be damaged or gone.',
+      });
+    }
+    for (const dropped of this.#pending.splice(Number(at))) this.#pendingBytes -= ENTRY_OVERHEAD + dropped.data.length;
+    this.#pending.push(entry);
+    this.#pendingBytes += ENTRY_OVERHEAD + entry.data.length;
+    if (this.#pendingBytes > this.#options.maxPendingBytes) throw tooLarge(this.#options.maxPendingBytes);
+  }
+
+  #applyUpTo(commit: bigint): void {
+    let count = 0;
+    while (count < this.#pending.length && (this.#pending[count] as RaftEntry).index <= commit) count++;
+    this.#applyPending(count);
+  }
+
+  #applyPending(count: number): void {
+    if (count === 0) return;
+    for (const entry of this.#pending.splice(0, count)) {
+      this.#pendingBytes -= ENTRY_OVERHEAD + entry.data.length;
+      this.#apply(entry);
+      this.#done = entry.index;
+      this.#lastTerm = entry.term;
+      this.#applied++;
+    }
+  }
+
+  finish(): Omit<ReplayReport, 'tornTail'> {
+    const lastIndex = this.#done + BigInt(this.#pending.length);
+    if (this.#commit > lastIndex) {
+      throw new FerryError('damaged', `the WAL says that entry ${this.#commit} is committed, but ends with entry ${lastIndex}`);
+    }
+    const uncommitted = this.#pending.length;
+    const lastTerm = this.#pending.at(-1)?.term ?? this.#lastTerm;
+    if (this.#options.includeUncommitted === true) this.#applyPending(uncommitted);
+    return {
+      metadata: this.#metadata && decodeWalMetadata(this.#metadata),
+      commit: this.#commit,
+      lastIndex,
+      lastTerm,
+      applied: this.#applied,
+      uncommitted,
+    };
+  }
+}
+
+/** The error for a state that would take more memory than allowed. */
+export function tooLarge(maxMemory: number): FerryError {
+  return new FerryError('failed', `replaying this data dir takes more than the ${Math.floor(maxMemory / 2 ** 20)} MiB of memory allowed`, {
+    hint: 'Allow more with --max-memory.',
+  });
+}

@@ -1,0 +1,75 @@
+import { expect, test } from 'vitest';
+import type { FerryError } from '../../src/errors.js';
+import { type ReplayOptions, type ReplayReport, replayLog } from '../../src/replay/raft-log.js';
+import { bytesSource, WalWriter } from '../support/wal.js';
+
+const START = { index: 0n, term: 0n };
+
+async function replay(
+  segments: readonly Buffer[],
+  options: Partial<ReplayOptions> = {},
+): Promise<{ applied: string[]; report: ReplayReport }> {
+  const applied: string[] = [];
+  const report = await replayLog(
+    segments.map((segment) => bytesSource(segment)),
+    { start: START, maxPendingBytes: 1 << 20, ...options },
+    (entry) => applied.push(`${entry.index}:${entry.data}`),
+  );
+  return { applied, report };
+}
+
+async function codeOf(segments: readonly Buffer[], options: Partial<ReplayOptions> = {}): Promise<string | undefined> {
+  return replay(segments, options).then(
+    () => undefined,
+    (thrown: unknown) => (thrown as FerryError).code,
+  );
+}
+
+const log = (): WalWriter => new WalWriter().metadata(7n, 9n).snapshot(0n, 0n);
+const data = (text: string): Buffer => Buffer.from(text);
+
+test('entries are applied up to the commit index; the rest is counted, and applied only when asked for', async () => {
+  const segments = [log().entry(1n, 1n, data('a')).entry(2n, 1n, data('b')).state(1n, 1n).entry(3n, 1n, data('c')).state(1n, 2n).cut()];
+  const { applied, report } = await replay(segments);
+  expect(applied).toEqual(['1:a', '2:b']);
+  expect(report).toMatchObject({ metadata: { memberId: 7n, clusterId: 9n }, commit: 2n, lastIndex: 3n, applied: 2, uncommitted: 1 });
+  expect((await replay(segments, { includeUncommitted: true })).applied).toEqual(['1:a', '2:b', '3:c']);
+});
+
+test('an entry written again replaces the first and all that followed it', async () => {
+  const writer = log().entry(1n, 1n, data('a')).entry(2n, 1n, data('lost')).entry(3n, 1n, data('lost too')).state(1n, 1n);
+  const { applied, report } = await replay([writer.entry(2n, 2n, data('b')).state(2n, 2n).cut()]);
+  expect(applied).toEqual(['1:a', '2:b']);
+  expect(report).toMatchObject({ lastIndex: 2n, lastTerm: 2n, uncommitted: 0 });
+});
+
+test('a state written over several segments is one log', async () => {
+  const writer = log().entry(1n, 1n, data('a')).state(1n, 1n);
+  const first = writer.cut();
+  const second = writer.metadata(7n, 9n).state(1n, 1n).entry(2n, 1n, data('b')).state(1n, 2n).cut();
+  expect((await replay([first, second])).applied).toEqual(['1:a', '2:b']);
+  expect((await replay([first, second], { start: { index: 1n, term: 1n } })).applied).toEqual(['2:b']);
+});
+
+test('what cannot be is damaged', async () => {
+  const gap = log().entry(1n, 1n, data('a')).entry(3n, 1n, data('c'));
+  expect(await codeOf([gap.cut()])).toBe('damaged');
+  const replaced = log().entry(1n, 1n, data('a')).state(1n, 1n).entry(1n, 2n, data('b'));
+  expect(await codeOf([replaced.cut()])).toBe('damaged');
+  const lost = log().entry(1n, 1n, data('a')).state(1n, 2n);
+  expect(await codeOf([lost.cut()])).toBe('damaged');
+  const otherMember = log().metadata(8n, 9n);
+  expect(await codeOf([otherMember.cut()])).toBe('damaged');
+  const otherTerm = log().snapshot(5n, 2n);
+  expect(await codeOf([otherTerm.cut()], { start: { index: 5n, term: 3n } })).toBe('damaged');
+});
+
+test('a kind of record that is not known is another format', async () => {
+  expect(await codeOf([log().record(6, data('')).cut()])).toBe('unknown-format');
+});
+
+test('entries that wait for their commit are bounded', async () => {
+  const writer = log();
+  for (let i = 1n; i < 100n; i++) writer.entry(i, 1n, Buffer.alloc(1000));
+  expect(await codeOf([writer.cut()], { maxPendingBytes: 50_000 })).toBe('failed');
+});
