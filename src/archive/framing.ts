@@ -1,0 +1,69 @@
+import { FerryError } from '../errors.js';
+import type { RecordBatch } from '../model/batch.js';
+
+/**
+ * Splits decompressed bytes into their messages: each a varint length and as many bytes. Counted
+ * first, so that no more is allocated than is there.
+ *
+ * @param raw stays in use by the batch
+ * @param count messages that must be there
+ * @param maxRecordSize largest message taken, in bytes
+ * @param where entry and offset, for messages
+ * @throws FerryError `damaged` when lengths do not add up, or to another count; `failed` for a record over the limit
+ */
+export function splitFrames(raw: Buffer, count: number, maxRecordSize: number, where: string): RecordBatch {
+  const found = countFrames(raw, maxRecordSize, where);
+  if (found !== count) throw new FerryError('damaged', `${where}: holds ${found} records, the manifest states ${count}`);
+  const starts = new Uint32Array(count);
+  const ends = new Uint32Array(count);
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    let length = 0;
+    let shift = 0;
+    let byte = 0x80;
+    for (; byte >= 0x80; shift += 7) {
+      byte = raw[at++] as number;
+      length += (byte & 0x7f) * 2 ** shift;
+    }
+    starts[i] = at;
+    at += length;
+    ends[i] = at;
+  }
+  return { bytes: raw, starts, ends, count };
+}
+
+function countFrames(raw: Buffer, maxRecordSize: number, where: string): number {
+  let count = 0;
+  let at = 0;
+  while (at < raw.length) {
+    const lengthAt = at;
+    let length = 0;
+    let scale = 1;
+    let byte = 0x80;
+    while (byte >= 0x80) {
+      if (at >= raw.length || at - lengthAt >= 5) throw cut(where, count);
+      byte = raw[at++] as number;
+      length += (byte & 0x7f) * scale;
+      scale *= 128;
+    }
+    // One way only to write a length: the digests cover it.
+    if (byte === 0 && at - lengthAt > 1)
+      throw new FerryError('damaged', `${where}: the length of record ${count} is not in its shortest form`);
+    if (length > maxRecordSize) throw recordTooLarge(where, length, maxRecordSize);
+    if (length > raw.length - at) throw cut(where, count);
+    at += length;
+    count++;
+  }
+  return count;
+}
+
+/** A record that is whole but larger than its reader wants to hold. */
+export function recordTooLarge(where: string, size: number, maxRecordSize: number): FerryError {
+  return new FerryError('failed', `${where}: a record of ${size} bytes; at most ${maxRecordSize} are read`, {
+    hint: 'Raise --max-record-size if the archive is to be trusted.',
+  });
+}
+
+function cut(where: string, record: number): FerryError {
+  return new FerryError('damaged', `${where}: record ${record} runs past the end`);
+}

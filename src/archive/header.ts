@@ -1,0 +1,179 @@
+import { FerryError } from '../errors.js';
+import type { Api, KeySelection, RecordOrder, SourceInfo, SourceKind } from '../model/source.js';
+import { type Compression, FORMAT_VERSION } from './format.js';
+import {
+  asArray,
+  asCount,
+  asId,
+  asInteger,
+  asObject,
+  asOneOf,
+  asText,
+  checkCanonical,
+  given,
+  idToJson,
+  integerToJson,
+  type JsonObject,
+  keyFromJson,
+  keyToJson,
+  parseJson,
+} from './json.js';
+
+const FORMAT = 'etcdferry-archive';
+
+/** `etcdferry.json`: what the archive was made from, by what, and how. */
+export interface ArchiveHeader {
+  readonly formatVersion: number;
+  /** Version of the etcdferry that wrote it. */
+  readonly toolVersion: string;
+  readonly api: Api;
+  readonly order: RecordOrder;
+  /** v3: the revision all records were read at. v2: the X-Etcd-Index. */
+  readonly revision: bigint;
+  readonly compactRevision?: bigint;
+  readonly scheduledCompactRevision?: bigint;
+  /** When the source was pinned, in milliseconds since the Unix epoch. */
+  readonly startedAt: number;
+  readonly source: ArchiveOrigin;
+  readonly selection: KeySelection;
+  readonly compress: Compression;
+  /** Whatever the job wanted kept about how it was run. */
+  readonly options: JsonObject;
+}
+
+/** Where an archive's records came from. */
+export interface ArchiveOrigin {
+  readonly kind: SourceKind;
+  /** No credentials in it. */
+  readonly location: string;
+  readonly clusterId?: bigint;
+  readonly memberId?: bigint;
+  readonly serverVersion?: string;
+}
+
+/** The header of an archive made from a source. */
+export function headerOf(info: SourceInfo, toolVersion: string, compress: Compression, options: JsonObject): ArchiveHeader {
+  return {
+    formatVersion: FORMAT_VERSION,
+    toolVersion,
+    api: info.api,
+    order: info.order,
+    revision: info.revision,
+    ...given('compactRevision', info.compactRevision),
+    ...given('scheduledCompactRevision', info.scheduledCompactRevision),
+    startedAt: info.startedAt,
+    source: {
+      kind: info.kind,
+      location: info.location,
+      ...given('clusterId', info.clusterId),
+      ...given('memberId', info.memberId),
+      ...given('serverVersion', info.serverVersion),
+    },
+    selection: info.selection,
+    compress,
+    // As it will be read: functions and undefined go, dates become text.
+    options: asObject(JSON.parse(JSON.stringify(options)), 'options'),
+  };
+}
+
+/** Writes `etcdferry.json`: fields in a fixed order, two spaces a level, a line feed last. */
+export function encodeHeader(header: ArchiveHeader): Buffer {
+  const { source, selection } = header;
+  const json = {
+    format: FORMAT,
+    formatVersion: header.formatVersion,
+    toolVersion: header.toolVersion,
+    api: header.api,
+    order: header.order,
+    // An index in v2's words, a revision in v3's.
+    [positionName(header.api)]: integerToJson(header.revision),
+    ...given('compactRevision', optionally(header.compactRevision, integerToJson)),
+    ...given('scheduledCompactRevision', optionally(header.scheduledCompactRevision, integerToJson)),
+    startedAt: new Date(header.startedAt).toISOString(),
+    source: {
+      kind: source.kind,
+      location: source.location,
+      ...given('clusterId', optionally(source.clusterId, idToJson)),
+      ...given('memberId', optionally(source.memberId, idToJson)),
+      ...given('serverVersion', source.serverVersion),
+    },
+    selection: {
+      prefixes: selection.prefixes.map((key) => keyToJson('key', key)),
+      excludePrefixes: selection.excludePrefixes.map((key) => keyToJson('key', key)),
+    },
+    compress: header.compress,
+    options: header.options,
+  };
+  return Buffer.from(`${JSON.stringify(json, null, 2)}\n`);
+}
+
+/**
+ * Reads `etcdferry.json`. The version is looked at before anything else.
+ *
+ * @param where the archive's name, for messages
+ * @throws FerryError `unknown-format` for a version this release does not know, `damaged` for anything else that is wrong
+ */
+export function parseHeader(bytes: Buffer, where: string): ArchiveHeader {
+  const json = parseJson(bytes, where);
+  if (json.format !== FORMAT) throw new FerryError('damaged', `${where}: format is not ${FORMAT}`);
+  checkVersion(asCount(json.formatVersion, `${where}: formatVersion`), where);
+  const api = asOneOf(json.api, ['v2', 'v3'], `${where}: api`);
+  const header: ArchiveHeader = {
+    formatVersion: FORMAT_VERSION,
+    toolVersion: asText(json.toolVersion, `${where}: toolVersion`),
+    api,
+    order: asOneOf(json.order, api === 'v2' ? ['tree'] : ['key', 'revision'], `${where}: order`),
+    revision: asInteger(json[positionName(api)], `${where}: ${positionName(api)}`),
+    ...given('compactRevision', optional(json.compactRevision, asInteger, `${where}: compactRevision`)),
+    ...given('scheduledCompactRevision', optional(json.scheduledCompactRevision, asInteger, `${where}: scheduledCompactRevision`)),
+    startedAt: parseTime(json.startedAt, `${where}: startedAt`),
+    source: parseOrigin(asObject(json.source, `${where}: source`), `${where}: source`),
+    selection: parseSelection(asObject(json.selection, `${where}: selection`), `${where}: selection`),
+    compress: asOneOf(json.compress, ['gzip', 'zstd'], `${where}: compress`),
+    options: asObject(json.options, `${where}: options`),
+  };
+  checkCanonical(bytes, encodeHeader(header), where);
+  return header;
+}
+
+/** @throws FerryError `unknown-format` for any version but this release's */
+export function checkVersion(version: number, where: string): void {
+  if (version === FORMAT_VERSION) return;
+  throw new FerryError('unknown-format', `${where}: archive format version ${version}; this release knows ${FORMAT_VERSION}`, {
+    hint: 'Read it with the release of etcdferry that wrote it, or a later one.',
+  });
+}
+
+function parseOrigin(json: JsonObject, where: string): ArchiveOrigin {
+  return {
+    kind: asOneOf(json.kind, ['live', 'archive', 'snapshot-file', 'data-dir'], `${where}.kind`),
+    location: asText(json.location, `${where}.location`),
+    ...given('clusterId', optional(json.clusterId, asId, `${where}.clusterId`)),
+    ...given('memberId', optional(json.memberId, asId, `${where}.memberId`)),
+    ...given('serverVersion', optional(json.serverVersion, asText, `${where}.serverVersion`)),
+  };
+}
+
+function parseSelection(json: JsonObject, where: string): KeySelection {
+  const keys = (name: string): Buffer[] =>
+    asArray(json[name], `${where}.${name}`).map((item) => keyFromJson(asObject(item, `${where}.${name}`), 'key', `${where}.${name}`));
+  return { prefixes: keys('prefixes'), excludePrefixes: keys('excludePrefixes') };
+}
+
+function parseTime(value: unknown, where: string): number {
+  const time = Date.parse(asText(value, where));
+  if (Number.isNaN(time)) throw new FerryError('damaged', `${where}: is not a time`);
+  return time;
+}
+
+function positionName(api: Api): 'revision' | 'index' {
+  return api === 'v2' ? 'index' : 'revision';
+}
+
+function optional<T>(value: unknown, read: (value: unknown, where: string) => T, where: string): T | undefined {
+  return value === undefined ? undefined : read(value, where);
+}
+
+function optionally<T, U>(value: T | undefined, write: (value: T) => U): U | undefined {
+  return value === undefined ? undefined : write(value);
+}
