@@ -1,0 +1,48 @@
+import type { FileHandle } from 'node:fs/promises';
+import { FerryError } from '../errors.js';
+import type { ByteSource } from '../model/bytes.js';
+
+/** An open file as a source of bytes. */
+export class FileBytes implements ByteSource {
+  readonly name: string;
+  readonly size: number;
+  readonly #handle: FileHandle;
+
+  /**
+   * @param name for messages
+   * @param size in bytes, as it was when the file was opened
+   */
+  constructor(handle: FileHandle, name: string, size: number) {
+    this.#handle = handle;
+    this.name = name;
+    this.size = size;
+  }
+
+  async read(offset: number, length: number): Promise<Buffer> {
+    if (offset < 0 || length < 0 || offset + length > this.size) throw this.#cut(offset, length);
+    const bytes = Buffer.allocUnsafeSlow(length);
+    let done = 0;
+    while (done < length) {
+      const { bytesRead } = await this.#readSome(bytes, done, offset + done);
+      if (bytesRead === 0) throw this.#cut(offset, length);
+      done += bytesRead;
+    }
+    return bytes;
+  }
+
+  async close(): Promise<void> {
+    await this.#handle.close();
+  }
+
+  async #readSome(bytes: Buffer, at: number, position: number): Promise<{ bytesRead: number }> {
+    try {
+      return await this.#handle.read(bytes, at, bytes.length - at, position);
+    } catch (thrown) {
+      throw FerryError.from(thrown, `reading ${this.name}`);
+    }
+  }
+
+  #cut(offset: number, length: number): FerryError {
+    return new FerryError('damaged', `${this.name}: ends before byte ${offset + length}; ${length} bytes at ${offset} were expected`);
+  }
+}

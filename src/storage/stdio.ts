@@ -1,0 +1,80 @@
+import type { Writable } from 'node:stream';
+import { FerryError } from '../errors.js';
+import type { ByteSink } from '../model/bytes.js';
+
+/**
+ * A stream, such as stdout, as a sink. It stays open: what comes to an end is the process, and a
+ * reader at the other end tells from the archive itself whether it is whole.
+ *
+ * @param name for messages
+ */
+export function streamSink(stream: Writable, name = '-'): ByteSink {
+  return new StreamSink(stream, name);
+}
+
+class StreamSink implements ByteSink {
+  readonly name: string;
+  readonly #stream: Writable;
+  #failure: FerryError | undefined;
+  /** Set while somebody waits for the stream to take more. */
+  #waiting: { resolve: () => void; reject: (reason: FerryError) => void } | undefined;
+
+  constructor(stream: Writable, name: string) {
+    this.#stream = stream;
+    this.name = name;
+    stream.on('error', this.#onError);
+    stream.on('drain', this.#onDrain);
+    stream.on('close', this.#onClose);
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (!this.#stream.write(chunk)) await this.#wait();
+  }
+
+  async finish(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    // The callback of an empty write comes when all before it is out.
+    await new Promise<void>((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+      this.#stream.write('', (error) => (error ? this.#onError(error) : resolve()));
+    });
+    this.#release();
+  }
+
+  /** What is out is out; only stops watching the stream. */
+  async abort(): Promise<void> {
+    this.#release();
+  }
+
+  #wait(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject };
+      if (this.#failure !== undefined) reject(this.#failure);
+    });
+  }
+
+  #release(): void {
+    this.#stream.off('drain', this.#onDrain);
+    this.#stream.off('close', this.#onClose);
+    // The listener for errors stays: a late one must not end the process.
+  }
+
+  readonly #onDrain = (): void => {
+    this.#waiting?.resolve();
+    this.#waiting = undefined;
+  };
+
+  readonly #onClose = (): void => {
+    this.#onError(new Error('closed before all was written'));
+  };
+
+  readonly #onError = (error: Error): void => {
+    const gone = (error as NodeJS.ErrnoException).code === 'EPIPE';
+    this.#failure ??= gone
+      ? new FerryError('failed', `writing ${this.name}: its reader has gone away`, { cause: error })
+      : FerryError.from(error, `writing ${this.name}`);
+    this.#waiting?.reject(this.#failure);
+    this.#waiting = undefined;
+  };
+}
