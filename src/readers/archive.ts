@@ -1,0 +1,112 @@
+import type { ArchiveReader } from '../archive/reader.js';
+import { RecordScanner } from '../archive/spans.js';
+import type { AuthData } from '../model/auth.js';
+import type { RecordBatch } from '../model/batch.js';
+import type { Lease } from '../model/lease.js';
+import { NoteBook } from '../model/note.js';
+import type { KeySelection, Source, SourceInfo } from '../model/source.js';
+import { isSelected } from './data-dir-select.js';
+
+/**
+ * An archive as a source. Only segments that can hold a selected key are read. Leases and records
+ * may be read any number of times. Closing it leaves the bytes behind the reader open.
+ *
+ * @param location for messages and reports, without credentials
+ */
+export function archiveSource(reader: ArchiveReader, location: string, selection: KeySelection): Source {
+  return new ArchiveSource(reader, location, selection);
+}
+
+class ArchiveSource implements Source {
+  readonly info: SourceInfo;
+  readonly notes = new NoteBook();
+  readonly #reader: ArchiveReader;
+  readonly #selection: KeySelection;
+
+  constructor(reader: ArchiveReader, location: string, selection: KeySelection) {
+    this.#reader = reader;
+    this.#selection = selection;
+    this.info = infoOf(reader, location, selection);
+  }
+
+  leases(): AsyncIterable<readonly Lease[]> {
+    return this.#reader.leases();
+  }
+
+  auth(): Promise<AuthData | undefined> {
+    return this.#reader.auth();
+  }
+
+  async *records(): AsyncGenerator<RecordBatch, void, undefined> {
+    const { prefixes, excludePrefixes } = this.#selection;
+    if (prefixes.length === 0 && excludePrefixes.length === 0) {
+      yield* this.#reader.records();
+      return;
+    }
+    const segments = prefixes.length === 0 ? undefined : this.#reader.segmentsWithPrefix(prefixes);
+    const scanner = new RecordScanner(this.info.order);
+    for await (const batch of this.#reader.records(segments)) {
+      const selected = selectFrom(batch, scanner, this.#selection);
+      if (selected.count > 0) yield selected;
+    }
+  }
+
+  async close(): Promise<void> {}
+}
+
+/** The selected records of a batch, in the batch's own memory. */
+function selectFrom(batch: RecordBatch, scanner: RecordScanner, selection: KeySelection): RecordBatch {
+  const starts = new Uint32Array(batch.count);
+  const ends = new Uint32Array(batch.count);
+  let count = 0;
+  for (let i = 0; i < batch.count; i++) {
+    const start = batch.starts[i] as number;
+    const end = batch.ends[i] as number;
+    const { keyStart, keyEnd } = scanner.scan(batch.bytes, start, end);
+    if (!isSelected(batch.bytes.subarray(keyStart, keyEnd), selection)) continue;
+    starts[count] = start;
+    ends[count] = end;
+    count++;
+  }
+  return { bytes: batch.bytes, starts, ends, count };
+}
+
+function infoOf(reader: ArchiveReader, location: string, selection: KeySelection): SourceInfo {
+  const { header, manifest } = reader;
+  const { clusterId, memberId, serverVersion } = header.source;
+  return {
+    kind: 'archive',
+    api: header.api,
+    order: header.order,
+    location,
+    revision: header.revision,
+    ...(header.compactRevision === undefined ? {} : { compactRevision: header.compactRevision }),
+    ...(header.scheduledCompactRevision === undefined ? {} : { scheduledCompactRevision: header.scheduledCompactRevision }),
+    ...(clusterId === undefined ? {} : { clusterId }),
+    ...(memberId === undefined ? {} : { memberId }),
+    ...(serverVersion === undefined ? {} : { serverVersion }),
+    startedAt: header.startedAt,
+    selection: narrowed(header.selection, selection),
+    ...(selection.prefixes.length === 0 ? { estimatedRecords: manifest.records } : {}),
+  };
+}
+
+/** What is left when a selection is made from what was itself a selection. */
+function narrowed(held: KeySelection, wanted: KeySelection): KeySelection {
+  return {
+    prefixes: commonPrefixes(held.prefixes, wanted.prefixes),
+    excludePrefixes: [...held.excludePrefixes, ...wanted.excludePrefixes],
+  };
+}
+
+function commonPrefixes(held: readonly Buffer[], wanted: readonly Buffer[]): readonly Buffer[] {
+  if (held.length === 0) return wanted;
+  if (wanted.length === 0) return held;
+  const common = held.flatMap((a) => wanted.flatMap((b) => (startsWith(a, b) ? [a] : startsWith(b, a) ? [b] : [])));
+  // No prefix at all would mean everything; nothing of what is wanted is held.
+  return common.length === 0 ? wanted : common;
+}
+
+function startsWith(bytes: Buffer, prefix: Buffer): boolean {
+  return bytes.subarray(0, prefix.length).equals(prefix);
+}
