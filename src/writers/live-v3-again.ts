@@ -1,0 +1,40 @@
+import { FerryError } from '../errors.js';
+
+const ATTEMPTS = 5;
+const FIRST_PAUSE = 500;
+
+/**
+ * Makes a call that may be carried out twice, again and again for some seconds while the cluster
+ * cannot be reached: a member that restarts is worth the wait.
+ */
+export async function tryAgain<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await call();
+    } catch (thrown) {
+      signal.throwIfAborted();
+      if (attempt === ATTEMPTS || !(thrown instanceof FerryError) || thrown.code !== 'unreachable') throw thrown;
+      await pause(FIRST_PAUSE * 2 ** (attempt - 1), signal);
+    }
+  }
+}
+
+/**
+ * Waits.
+ *
+ * @param time milliseconds
+ * @throws the signal's reason when it is aborted meanwhile
+ */
+export async function pause(time: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, time);
+    signal.addEventListener('abort', done);
+  });
+  signal.throwIfAborted();
+}

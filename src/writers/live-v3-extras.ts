@@ -1,0 +1,175 @@
+import type { V3Cluster } from '../cluster/v3.js';
+import { reasonOf } from '../cluster/v3-errors.js';
+import type { KeyMapping } from '../convert/key-mapping.js';
+import { showKey } from '../convert/key-text.js';
+import { prefixEnd, withoutCovered } from '../convert/prefix.js';
+import { intersectSelections } from '../convert/select.js';
+import { FerryError } from '../errors.js';
+import type { KeyValue } from '../model/keyvalue.js';
+import type { NoteBook } from '../model/note.js';
+import type { RunContext } from '../model/run.js';
+import type { KeySelection } from '../model/source.js';
+import { decodeTxnResponse } from '../wire/rpc.js';
+import { encodeTxn } from '../wire/rpc-request.js';
+import { tryAgain } from './live-v3-again.js';
+import { type Columns, compareKey, keyAt } from './live-v3-columns.js';
+import type { Tally } from './live-v3-options.js';
+import type { TargetRecords } from './live-v3-stream.js';
+import { afterKey, type KeySpan, type TargetReader } from './live-v3-target.js';
+
+/** Which keys of the target may be removed: those under `prefixes`, but for those under `spared`. */
+export interface ExtrasScope {
+  readonly spans: readonly KeySpan[];
+  /** Prefixes that the source was not asked for, so that it cannot know what is under them. */
+  readonly spared: readonly Buffer[];
+}
+
+/**
+ * Where keys count as extra: under the prefixes chosen, as mapped, and only as far as the source
+ * itself was taken with them.
+ *
+ * @throws FerryError `usage` when no prefix bounds the removal and `everything` was not asked for
+ */
+export function extrasScope(
+  how: 'prefixes' | 'everything',
+  chosen: KeySelection,
+  ofSource: KeySelection,
+  mapping: KeyMapping,
+): ExtrasScope {
+  const both = intersectSelections(chosen, ofSource);
+  if (both === undefined) return { spans: [], spared: [] };
+  const prefixes = both.prefixes.length === 0 ? [Buffer.alloc(0)] : both.prefixes;
+  const targets = withoutCovered(prefixes.flatMap((prefix) => mapping.mapPrefix(prefix)));
+  if (how === 'prefixes' && targets.some((prefix) => prefix.length === 0)) {
+    throw new FerryError('usage', 'keys that the source does not have can only be removed under a prefix, and none was chosen', {
+      hint: 'Name one with --prefix, or ask for the whole keyspace explicitly.',
+    });
+  }
+  return { spans: targets.map(spanOf), spared: both.excludePrefixes.flatMap((prefix) => mapping.mapPrefix(prefix)) };
+}
+
+const KEYS_AT_ONCE = 128;
+
+export interface ExtrasOptions {
+  readonly cluster: V3Cluster;
+  readonly target: TargetReader;
+  readonly tally: Tally;
+  readonly notes: NoteBook;
+  readonly dryRun: boolean;
+  readonly onExtra: (key: Buffer) => void;
+  readonly run: RunContext;
+}
+
+/**
+ * Removes the keys in scope that the source does not have, each only as it was seen. Both sides are
+ * read once, in key order, the target in stretches from one batch of the source to the next.
+ */
+export async function removeExtras(records: TargetRecords, scope: ExtrasScope, options: ExtrasOptions): Promise<void> {
+  const remover = new Remover(scope, options);
+  let from: Buffer = Buffer.alloc(1);
+  for await (const columns of records.read()) {
+    const to = afterKey(keyAt(columns, columns.count - 1));
+    await remover.stretch({ from, to }, columns);
+    from = to;
+  }
+  await remover.stretch({ from, to: END }, undefined);
+  await remover.flush();
+}
+
+class Remover {
+  readonly #scope: ExtrasScope;
+  readonly #o: ExtrasOptions;
+  #found: KeyValue[] = [];
+
+  constructor(scope: ExtrasScope, options: ExtrasOptions) {
+    this.#scope = scope;
+    this.#o = options;
+  }
+
+  /** Looks for extra keys between two places of the source; `columns` has all its keys there. */
+  async stretch(stretch: KeySpan, columns: Columns | undefined): Promise<void> {
+    let i = 0;
+    for (const span of this.#scope.spans) {
+      const common = intersection(span, stretch);
+      if (common === undefined) continue;
+      for await (const page of this.#o.target.read(common, 'keys')) {
+        this.#o.run.signal.throwIfAborted();
+        for (const kv of page) {
+          while (columns !== undefined && i < columns.count && compareKey(columns, i, kv.key) < 0) i++;
+          if (columns !== undefined && i < columns.count && compareKey(columns, i, kv.key) === 0) continue;
+          await this.#extra(kv);
+        }
+      }
+    }
+  }
+
+  /** Removes what was found and is not removed yet. */
+  async flush(): Promise<void> {
+    const found = this.#found;
+    this.#found = [];
+    if (found.length > 0) await this.#remove(found);
+  }
+
+  async #extra(kv: KeyValue): Promise<void> {
+    if (this.#scope.spared.some((prefix) => kv.key.subarray(0, prefix.length).equals(prefix))) return;
+    this.#o.onExtra(kv.key);
+    if (this.#o.dryRun) {
+      this.#o.tally.deleted++;
+      return;
+    }
+    this.#found.push(kv);
+    if (this.#found.length >= KEYS_AT_ONCE) await this.flush();
+  }
+
+  /** Removes keys in one transaction; when a guard does not hold, each by itself. */
+  async #remove(found: readonly KeyValue[]): Promise<void> {
+    const { cluster, target, tally, notes, run } = this.#o;
+    const compares = found.map(({ key, modRevision }) => ({ target: 'mod', result: 'equal', key, operand: modRevision }) as const);
+    const request = encodeTxn({ compares, success: found.map(({ key }) => ({ kind: 'delete', key })), failure: [] });
+    let again = 0;
+    try {
+      const answer = decodeTxnResponse(
+        await tryAgain(async () => {
+          again++;
+          return cluster.call('KV/Txn', request);
+        }, run.signal),
+      );
+      target.saw(answer.header.revision);
+      if (answer.succeeded) {
+        tally.deleted += found.length;
+        tally.transactions++;
+        return;
+      }
+    } catch (thrown) {
+      if (reasonOf(thrown) !== 'too-many-operations' || found.length === 1) throw thrown;
+    }
+    if (found.length > 1) for (const kv of found) await this.#remove([kv]);
+    else await this.#notAsSeen(found[0] as KeyValue, again > 1, notes);
+  }
+
+  /** Gone: removed, perhaps by us, when the answer was lost. There: changed meanwhile, and left alone. */
+  async #notAsSeen(kv: KeyValue, sentTwice: boolean, notes: NoteBook): Promise<void> {
+    for await (const there of this.#o.target.readPoints([kv.key])) {
+      if (there.length === 0) {
+        if (sentTwice) this.#o.tally.deleted++;
+        return;
+      }
+    }
+    notes.add('extra-changed', 'keys that the source does not have changed in the target meanwhile and were left alone', {
+      example: showKey(kv.key),
+    });
+  }
+}
+
+/** etcd's range_end for "to the end". */
+const END: Buffer = Buffer.alloc(1);
+
+function spanOf(prefix: Buffer): KeySpan {
+  return { from: prefix.length === 0 ? Buffer.alloc(1) : prefix, to: prefixEnd(prefix) ?? END };
+}
+
+function intersection(a: KeySpan, b: KeySpan): KeySpan | undefined {
+  const from = Buffer.compare(a.from, b.from) >= 0 ? a.from : b.from;
+  const to = a.to.equals(END) ? b.to : b.to.equals(END) || Buffer.compare(a.to, b.to) <= 0 ? a.to : b.to;
+  return to.equals(END) || Buffer.compare(from, to) < 0 ? { from, to } : undefined;
+}

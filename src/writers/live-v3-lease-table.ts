@@ -1,0 +1,130 @@
+import type { LeaseTtlRule, TtlWish } from '../convert/lease-ttl.js';
+import { ttlWish } from '../convert/lease-ttl.js';
+import type { Lease } from '../model/lease.js';
+
+const VANISHED: Lease = { id: 0n, grantedTtl: 0n, remainingTtl: -1n, seenAt: 0, origin: 'lease' };
+const WITHOUT: TtlWish = { kind: 'none' };
+
+/**
+ * The source's leases and what became of each in the target, about 40 bytes a lease: looked up by
+ * id, in columns, because there may be as many leases as keys.
+ */
+export class LeaseTable {
+  readonly rule: LeaseTtlRule;
+  readonly #now: () => number;
+  #count = 0;
+  #ids = new BigInt64Array(64);
+  #granted = new BigInt64Array(64);
+  #remaining = new BigInt64Array(64);
+  #seenAt = new Float64Array(64);
+  /** The target's lease that stands for this one; 0n while there is none. */
+  #targets = new BigInt64Array(64);
+  #ready = new Uint8Array(64);
+
+  private constructor(rule: LeaseTtlRule, now: () => number) {
+    this.rule = rule;
+    this.#now = now;
+  }
+
+  /**
+   * Reads all leases of a source; under the rule `drop` none is looked at.
+   *
+   * @param now the clock, in milliseconds since the Unix epoch
+   */
+  static async read(leases: AsyncIterable<readonly Lease[]>, rule: LeaseTtlRule, now: () => number): Promise<LeaseTable> {
+    const table = new LeaseTable(rule, now);
+    if (rule === 'drop') return table;
+    for await (const some of leases) for (const lease of some) table.#add(lease);
+    table.#sort();
+    return table;
+  }
+
+  /** What the rule makes of the source's lease; one the source does not list counts as vanished. */
+  wish(id: bigint): TtlWish {
+    if (id === 0n || this.rule === 'drop') return WITHOUT;
+    return ttlWish(this.lease(id) ?? VANISHED, this.rule, this.#now());
+  }
+
+  lease(id: bigint): Lease | undefined {
+    const at = this.#find(id);
+    if (at < 0) return undefined;
+    const [grantedTtl, remainingTtl] = [this.#granted[at] as bigint, this.#remaining[at] as bigint];
+    return { id, grantedTtl, remainingTtl, seenAt: this.#seenAt[at] as number, origin: 'lease' };
+  }
+
+  /** The target's lease that stands for the source's; 0n while there is none. */
+  target(id: bigint): bigint {
+    const at = this.#find(id);
+    return at < 0 ? 0n : (this.#targets[at] as bigint);
+  }
+
+  /** True once the target's lease is known to be there and has been counted. */
+  isReady(id: bigint): boolean {
+    const at = this.#find(id);
+    return at >= 0 && this.#ready[at] === 1;
+  }
+
+  /**
+   * Remembers the target's lease that stands for the source's.
+   *
+   * @param how `found` on a key; `ready` to put keys with; `none`: it is gone
+   */
+  setTarget(id: bigint, target: bigint, how: 'found' | 'ready' | 'none'): void {
+    const at = this.#find(id);
+    if (at < 0) return;
+    this.#targets[at] = how === 'none' ? 0n : target;
+    this.#ready[at] = how === 'ready' ? 1 : 0;
+  }
+
+  #find(id: bigint): number {
+    let [low, high] = [0, this.#count - 1];
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const found = this.#ids[middle] as bigint;
+      if (found === id) return middle;
+      if (found < id) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  #add(lease: Lease): void {
+    if (this.#count === this.#ids.length) this.#grow();
+    const at = this.#count++;
+    this.#ids[at] = lease.id;
+    this.#granted[at] = lease.grantedTtl;
+    this.#remaining[at] = lease.remainingTtl;
+    this.#seenAt[at] = lease.seenAt;
+  }
+
+  #grow(): void {
+    this.#ids = twice(this.#ids);
+    this.#granted = twice(this.#granted);
+    this.#remaining = twice(this.#remaining);
+    this.#targets = twice(this.#targets);
+    const seenAt = new Float64Array(this.#seenAt.length * 2);
+    seenAt.set(this.#seenAt);
+    this.#seenAt = seenAt;
+    this.#ready = new Uint8Array(this.#targets.length);
+  }
+
+  /** Sources list leases by id; one that does not costs a sort. */
+  #sort(): void {
+    let sorted = true;
+    for (let i = 1; i < this.#count && sorted; i++) sorted = (this.#ids[i - 1] as bigint) < (this.#ids[i] as bigint);
+    if (sorted) return;
+    const ids = this.#ids;
+    const order = Uint32Array.from({ length: this.#count }, (_, i) => i).sort((a, b) => ((ids[a] as bigint) < (ids[b] as bigint) ? -1 : 1));
+    this.#ids = BigInt64Array.from(order, (i) => ids[i] as bigint);
+    const [granted, remaining, seenAt] = [this.#granted, this.#remaining, this.#seenAt];
+    this.#granted = BigInt64Array.from(order, (i) => granted[i] as bigint);
+    this.#remaining = BigInt64Array.from(order, (i) => remaining[i] as bigint);
+    this.#seenAt = Float64Array.from(order, (i) => seenAt[i] as number);
+  }
+}
+
+function twice(column: BigInt64Array<ArrayBuffer>): BigInt64Array<ArrayBuffer> {
+  const grown = new BigInt64Array(column.length * 2);
+  grown.set(column);
+  return grown;
+}

@@ -1,0 +1,164 @@
+import type { LeaseState, V3Cluster } from '../cluster/v3.js';
+import { FerryError } from '../errors.js';
+import { NoteBook } from '../model/note.js';
+import { tryAgain } from './live-v3-again.js';
+import type { LeaseTable } from './live-v3-lease-table.js';
+
+/**
+ * The largest minimum TTL a cluster can have, in seconds: one and a half election timeouts, and
+ * etcd takes none over 50 s (etcd server/embed/config.go maxElectionMs, server/etcdserver/server.go
+ * minTTL).
+ */
+const LARGEST_MINIMUM_TTL = 75n;
+/** How far apart two deadlines may be, in seconds, that were computed in different runs. */
+const DEADLINE_SLACK = 3n;
+const STATES_KEPT = 10_000;
+
+export interface TargetLeasesOptions {
+  readonly cluster: V3Cluster;
+  readonly table: LeaseTable;
+  readonly dryRun: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** The target's leases: which of them stand for the source's, and granting those that are missing. */
+export class TargetLeases {
+  readonly table: LeaseTable;
+  /** What became of leases that were needed. */
+  readonly notes = new NoteBook();
+  /** Leases granted; in a dry run, to be granted. */
+  granted = 0;
+  /** Leases of the target that keys were put with. */
+  reused = 0;
+  readonly #cluster: V3Cluster;
+  readonly #dryRun: boolean;
+  readonly #signal: AbortSignal;
+  readonly #states = new Map<bigint, LeaseState | undefined>();
+  readonly #pending = new Map<bigint, Promise<bigint | undefined>>();
+
+  constructor(options: TargetLeasesOptions) {
+    this.table = options.table;
+    this.#cluster = options.cluster;
+    this.#dryRun = options.dryRun;
+    this.#signal = options.signal;
+  }
+
+  /**
+   * Whether a key's lease in the target is what the source's lease should have become: the same id
+   * with the TTL wanted, or another lease of that TTL, as a run leaves behind whose id was taken.
+   * Such a lease is remembered and used for further keys.
+   */
+  async standsFor(source: bigint, target: bigint): Promise<boolean> {
+    const known = this.table.target(source);
+    if (known !== 0n) return known === target;
+    if (!this.#same(source, target, await this.#state(target))) return false;
+    this.table.setTarget(source, target, 'found');
+    return true;
+  }
+
+  /**
+   * The target's lease to put a key with, granted now if it has to be.
+   *
+   * @param source the source's lease id, never 0n
+   * @returns undefined when the lease's deadline has passed
+   */
+  async ensure(source: bigint): Promise<bigint | undefined> {
+    if (this.table.isReady(source)) return this.table.target(source);
+    const pending = this.#pending.get(source);
+    if (pending !== undefined) return pending;
+    const made = this.#make(source).finally(() => this.#pending.delete(source));
+    this.#pending.set(source, made);
+    return made;
+  }
+
+  /** Forgets those leases that are no longer in the target, so that they are granted again. */
+  async forgetGone(sources: Iterable<bigint>): Promise<void> {
+    for (const source of sources) {
+      const target = this.table.target(source);
+      if (target === 0n || (await tryAgain(() => this.#cluster.leaseState(target), this.#signal)) !== undefined) continue;
+      this.#states.delete(target);
+      this.table.setTarget(source, 0n, 'none');
+    }
+  }
+
+  async #make(source: bigint): Promise<bigint | undefined> {
+    const found = this.table.target(source);
+    if (found !== 0n) return this.#reuse(source, found);
+    const wish = this.table.wish(source);
+    if (wish.kind !== 'lease') return undefined;
+    if (this.#dryRun) return this.#pretend(source);
+    const granted = await this.#grant(source, wish.ttl);
+    if (granted === undefined) return this.#reuse(source, source);
+    this.granted++;
+    if (granted.ttl !== wish.ttl) {
+      this.notes.add('lease-ttl-raised', "leases got the cluster's shortest TTL, which is longer than theirs", {
+        example: `${hex(source)}: ${wish.ttl} s became ${granted.ttl} s`,
+      });
+    }
+    this.table.setTarget(source, granted.id, 'ready');
+    return granted.id;
+  }
+
+  /** Grants under the same id, or another where that is taken; undefined when the lease with the id is the one wanted. */
+  async #grant(source: bigint, ttl: bigint): Promise<{ readonly id: bigint; readonly ttl: bigint } | undefined> {
+    try {
+      // Granted under its own id, a lease is not granted twice, so a lost answer is simply asked for again.
+      return await tryAgain(() => this.#cluster.leaseGrant(source, ttl), this.#signal);
+    } catch (thrown) {
+      if (!(thrown instanceof FerryError) || thrown.code !== 'in-the-way') throw thrown;
+    }
+    this.#states.delete(source);
+    if (this.#same(source, source, await this.#state(source))) return undefined;
+    const other = await this.#cluster.leaseGrant(0n, ttl);
+    this.#noteTaken(source, hex(other.id));
+    return other;
+  }
+
+  async #pretend(source: bigint): Promise<bigint> {
+    const state = await this.#state(source);
+    if (this.#same(source, source, state)) return this.#reuse(source, source);
+    if (state !== undefined) this.#noteTaken(source, 'a new id');
+    this.granted++;
+    this.table.setTarget(source, source, 'ready');
+    return source;
+  }
+
+  #reuse(source: bigint, target: bigint): bigint {
+    this.reused++;
+    this.table.setTarget(source, target, 'ready');
+    return target;
+  }
+
+  #noteTaken(source: bigint, now: string): void {
+    const message = 'leases got a new id, because the target has another lease under theirs';
+    this.notes.add('lease-id-taken', message, { example: `${hex(source)} became ${now}` });
+  }
+
+  #same(source: bigint, target: bigint, state: LeaseState | undefined): boolean {
+    const wish = this.table.wish(source);
+    if (state === undefined || wish.kind !== 'lease') return false;
+    if (state.grantedTtl === wish.ttl) return true;
+    if (this.table.rule === 'deadline' && this.#sameDeadline(source, target, state, wish.ttl)) return true;
+    // A TTL below the cluster's minimum was raised to it.
+    return source === target && wish.ttl < state.grantedTtl && state.grantedTtl <= LARGEST_MINIMUM_TTL;
+  }
+
+  /** An earlier run granted a TTL that was longer by the time that has passed since. */
+  #sameDeadline(source: bigint, target: bigint, state: LeaseState, wanted: bigint): boolean {
+    if (source === target) return state.grantedTtl >= wanted && state.grantedTtl <= (this.table.lease(source)?.remainingTtl ?? 0n);
+    const apart = state.remainingTtl - wanted;
+    return apart <= DEADLINE_SLACK && apart >= -DEADLINE_SLACK;
+  }
+
+  async #state(id: bigint): Promise<LeaseState | undefined> {
+    if (this.#states.has(id)) return this.#states.get(id);
+    const state = await tryAgain(() => this.#cluster.leaseState(id), this.#signal);
+    if (this.#states.size >= STATES_KEPT) this.#states.clear();
+    this.#states.set(id, state);
+    return state;
+  }
+}
+
+function hex(id: bigint): string {
+  return BigInt.asUintN(64, id).toString(16);
+}

@@ -1,0 +1,82 @@
+import type { Progress } from '../model/run.js';
+import { type Columns, sizeAt } from './live-v3-columns.js';
+import type { Plan } from './live-v3-plan.js';
+import { Pacer, Pool } from './live-v3-pool.js';
+import type { TargetRecords } from './live-v3-stream.js';
+import { Transactions, type TransactionsOptions } from './live-v3-transactions.js';
+import { ABSENT, allAbsent, compareWithTarget, DIFFERS, EQUAL, leaveOut, type Verdicts } from './live-v3-verdicts.js';
+
+export interface WriteOptions extends TransactionsOptions {
+  readonly progress: (progress: Progress) => void;
+  readonly inFlight: number;
+  /** Bytes a second. */
+  readonly limitRate: number | undefined;
+}
+
+/**
+ * Writes what the plan found missing, or to be replaced. The target is looked at again batch by
+ * batch, since what was seen of it is not kept, unless it had nothing at all: then every
+ * transaction says so in its guard.
+ */
+export async function writeRecords(records: TargetRecords, plan: Plan, options: WriteOptions): Promise<void> {
+  const { target, leases, tally, signal } = options;
+  const transactions = new Transactions(options);
+  const pool = new Pool(options.inFlight);
+  const pacer = new Pacer(options.limitRate);
+  try {
+    for await (const columns of records.read()) {
+      signal.throwIfAborted();
+      const verdicts = plan.targetEmpty
+        ? allAbsent(columns, leases)
+        : await compareWithTarget(columns, everyIndex(columns), target, leases);
+      const picked = sortOut(columns, verdicts, options, transactions);
+      tally.records += columns.count;
+      const guard = verdicts.nothingBetween ? 'span' : 'keys';
+      for (const chunk of transactions.cut({ columns, picked, modRevisions: verdicts.modRevisions, guard })) {
+        signal.throwIfAborted();
+        await pacer.pass(
+          chunk.picked.reduce((sum, i) => sum + sizeAt(columns, i), 0),
+          signal,
+        );
+        await pool.start(() => transactions.write(chunk));
+        report(plan, options);
+      }
+    }
+    await pool.finish();
+  } finally {
+    await pool.settle();
+  }
+  report(plan, options);
+}
+
+/** Every index of the records, ascending. */
+export function everyIndex(columns: Columns): Uint32Array {
+  return Uint32Array.from({ length: columns.count }, (_, i) => i);
+}
+
+/** Counts the records that are not to be written, and returns the indices of the others. */
+function sortOut(columns: Columns, { states }: Verdicts, options: WriteOptions, transactions: Transactions): number[] {
+  const { tally, notes, onConflict } = options;
+  const picked: number[] = [];
+  for (let i = 0; i < columns.count; i++) {
+    const state = states[i] as number;
+    if (state === ABSENT) picked.push(i);
+    else if (state === EQUAL) tally.equal++;
+    else if (state !== DIFFERS) leaveOut(columns, i, state, tally, notes);
+    else if (onConflict === 'overwrite') picked.push(i);
+    else if (onConflict === 'skip') tally.skipped++;
+    else throw transactions.appeared(columns, [i]);
+  }
+  return picked;
+}
+
+function report(plan: Plan, { tally, progress }: WriteOptions): void {
+  const totalRecords = plan.tally.written + plan.tally.overwritten;
+  progress({
+    phase: 'writing',
+    records: tally.written + tally.overwritten,
+    bytes: tally.bytes,
+    totalRecords,
+    totalBytes: plan.tally.bytes,
+  });
+}

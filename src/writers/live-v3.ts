@@ -1,0 +1,157 @@
+import type { V3Cluster } from '../cluster/v3.js';
+import { SAME_KEYS } from '../convert/key-mapping.js';
+import { FerryError } from '../errors.js';
+import { NoteBook } from '../model/note.js';
+import type { RunContext } from '../model/run.js';
+import { EVERYTHING, type Source } from '../model/source.js';
+import { tryAgain } from './live-v3-again.js';
+import { type AuthPlan, planAuth, writeAuth } from './live-v3-auth.js';
+import { extrasScope, removeExtras } from './live-v3-extras.js';
+import { LeaseTable } from './live-v3-lease-table.js';
+import { TargetLeases } from './live-v3-leases.js';
+import { emptyTally, type RestoreV3Options, type RestoreV3Report, type Tally } from './live-v3-options.js';
+import { type Plan, planRestore } from './live-v3-plan.js';
+import { DEFAULT_MAX_BYTES, DEFAULT_MAX_OPS } from './live-v3-requests.js';
+import { TargetRecords } from './live-v3-stream.js';
+import { TargetReader } from './live-v3-target.js';
+import { writeRecords } from './live-v3-write.js';
+
+export type { ConflictRule, RestoreV3Options, RestoreV3Report } from './live-v3-options.js';
+
+const DEFAULT_IN_FLIGHT = 8;
+
+/**
+ * Writes a source into a live v3 cluster. Whatever could stand against it is looked for before the
+ * first write: keys with another value, keys that would become one, a record too large for the
+ * server. A run that was cut short is run again and ends in the same state; one that finds
+ * everything in place writes nothing.
+ *
+ * @param source v3 records in key order, which can be read more than once
+ * @throws FerryError `in-the-way` under the rule `fail` when the target has a key with another value
+ *   or lease; `usage` for a mapping that cannot be; `no-space`, `unauthorized`, `unreachable` as the
+ *   cluster says; the signal's reason when it is aborted
+ */
+export async function restoreLiveV3(
+  source: Source,
+  cluster: V3Cluster,
+  options: RestoreV3Options,
+  run: RunContext,
+): Promise<RestoreV3Report> {
+  if (source.info.api !== 'v3' || source.info.order !== 'key') {
+    throw new FerryError('usage', `only v3 records in key order can be written, found ${source.info.api} in ${source.info.order} order`);
+  }
+  return new Restore(source, cluster, options, run).carryOut();
+}
+
+class Restore {
+  readonly #source: Source;
+  readonly #cluster: V3Cluster;
+  readonly #o: RestoreV3Options;
+  readonly #run: RunContext;
+  readonly #records: TargetRecords;
+  readonly #target: TargetReader;
+  readonly #dryRun: boolean;
+
+  constructor(source: Source, cluster: V3Cluster, options: RestoreV3Options, run: RunContext) {
+    this.#source = source;
+    this.#cluster = cluster;
+    this.#o = options;
+    this.#run = run;
+    this.#records = new TargetRecords(source, options.selection, options.mapping);
+    this.#target = new TargetReader(cluster, run.signal);
+    this.#dryRun = options.dryRun ?? false;
+  }
+
+  async carryOut(): Promise<RestoreV3Report> {
+    const scope = this.#scope();
+    const leases = await this.#leases();
+    const authNotes = new NoteBook();
+    const auth = await this.#planAuth(authNotes);
+    const plan = await this.#plan(leases);
+    const { tally, notes } = await this.#write(plan, leases);
+    notes.merge(leases.notes.list());
+    notes.merge(authNotes.list());
+    if (scope !== undefined) await this.#removeExtras(scope, tally, notes);
+    if (auth !== undefined) await this.#writeAuth(auth, tally, notes);
+    tally.leasesGranted = leases.granted;
+    tally.leasesReused = leases.reused;
+    return { ...tally, dryRun: this.#dryRun, revision: await this.#revision(), notes: notes.list() };
+  }
+
+  #scope(): ReturnType<typeof extrasScope> | undefined {
+    const { deleteExtra = 'no', selection = EVERYTHING, mapping = SAME_KEYS } = this.#o;
+    return deleteExtra === 'no' ? undefined : extrasScope(deleteExtra, selection, this.#source.info.selection, mapping);
+  }
+
+  async #leases(): Promise<TargetLeases> {
+    const rule = this.#o.leaseTtl ?? 'granted';
+    const table = await LeaseTable.read(this.#source.leases(), rule, this.#o.now ?? Date.now);
+    return new TargetLeases({ cluster: this.#cluster, table, dryRun: this.#dryRun, signal: this.#run.signal });
+  }
+
+  async #planAuth(notes: NoteBook): Promise<AuthPlan | undefined> {
+    if (this.#o.withAuth !== true) return undefined;
+    const auth = await this.#source.auth();
+    if (auth !== undefined) return planAuth(auth, this.#cluster, this.#o.onConflict ?? 'fail', notes);
+    notes.add('no-auth-in-source', 'the source has no users and roles, or may not tell them');
+    return undefined;
+  }
+
+  #plan(leases: TargetLeases): Promise<Plan> {
+    const { estimatedRecords } = this.#source.info;
+    return planRestore(this.#records, {
+      cluster: this.#cluster,
+      target: this.#target,
+      leases,
+      onConflict: this.#o.onConflict ?? 'fail',
+      dryRun: this.#dryRun,
+      run: this.#run,
+      ...(estimatedRecords === undefined ? {} : { totalRecords: estimatedRecords }),
+    });
+  }
+
+  /** Writes the records, unless there is nothing to write; then the plan is what was done. */
+  async #write(plan: Plan, leases: TargetLeases): Promise<{ readonly tally: Tally; readonly notes: NoteBook }> {
+    if (this.#dryRun || plan.tally.written + plan.tally.overwritten === 0) return plan;
+    const [tally, notes] = [emptyTally(), new NoteBook()];
+    await writeRecords(this.#records, plan, {
+      cluster: this.#cluster,
+      target: this.#target,
+      leases,
+      tally,
+      notes,
+      onConflict: this.#o.onConflict ?? 'fail',
+      maxOps: this.#o.maxTxnOps ?? DEFAULT_MAX_OPS,
+      maxBytes: this.#o.maxRequestBytes ?? DEFAULT_MAX_BYTES,
+      inFlight: this.#o.inFlight ?? DEFAULT_IN_FLIGHT,
+      limitRate: this.#o.limitRate,
+      signal: this.#run.signal,
+      progress: this.#run.progress,
+    });
+    return { tally, notes };
+  }
+
+  async #removeExtras(scope: ReturnType<typeof extrasScope>, tally: Tally, notes: NoteBook): Promise<void> {
+    await removeExtras(this.#records, scope, {
+      cluster: this.#cluster,
+      target: this.#target,
+      tally,
+      notes,
+      dryRun: this.#dryRun,
+      onExtra: this.#o.onExtra ?? (() => {}),
+      run: this.#run,
+    });
+  }
+
+  async #writeAuth(plan: AuthPlan, tally: Tally, notes: NoteBook): Promise<void> {
+    if (!this.#dryRun) return writeAuth(plan, this.#cluster, tally, notes);
+    tally.rolesAdded = plan.roles.filter(({ isNew }) => isNew).length;
+    tally.usersAdded = plan.users.filter(({ isNew }) => isNew).length;
+  }
+
+  /** The newest revision any answer told; a source without records has asked nothing. */
+  async #revision(): Promise<bigint> {
+    if (this.#target.revision > 0n) return this.#target.revision;
+    return (await tryAgain(() => this.#cluster.status(), this.#run.signal)).revision;
+  }
+}
