@@ -14,7 +14,9 @@ import { ABSENT, compareWithTarget, DIFFERS, EQUAL, leaveOut, PAST } from './liv
 
 /** A chunk is tried this often before the target counts as too busy, or as gone. */
 const ATTEMPTS = 8;
-const PAUSE_PER_ATTEMPT = 250;
+/** Before the second attempt, in milliseconds, growing: for a cluster to come back, or a busy key to rest. */
+const PAUSE_AFTER_LOSS = 250;
+const PAUSE_AFTER_CHANGE = 10;
 const LEASES_AT_ONCE = 16;
 
 export interface TransactionsOptions {
@@ -67,7 +69,7 @@ export class Transactions {
       if (failed.kind === 'too-large') return this.#inParts(leased.chunk, failed.thrown);
       rest = await this.#again(leased.chunk, failed.kind);
       if (rest.picked.length === 0) return;
-      if (attempt > 1) await pause(PAUSE_PER_ATTEMPT * attempt, this.#o.signal);
+      if (attempt > 1) await pause(attempt * (failed.kind === 'unknown' ? PAUSE_AFTER_LOSS : PAUSE_AFTER_CHANGE), this.#o.signal);
     }
     if (last !== undefined) throw last;
     const key = showKey(keyAt(rest.columns, rest.picked[0] as number));

@@ -1,0 +1,145 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { KeyValue } from '../../src/model/keyvalue.js';
+import { failure } from '../support/cluster.js';
+import { etcdVersions } from '../support/etcd.js';
+import { RestoreTarget } from '../support/restore.js';
+import { kv, lease } from '../support/source.js';
+
+for (const etcd of etcdVersions()) {
+  describe(`leases restored into etcd ${etcd.version}`, () => {
+    let target: RestoreTarget;
+    beforeAll(async () => {
+      target = await RestoreTarget.start(etcd);
+    });
+    afterAll(() => target[Symbol.asyncDispose]());
+
+    const leaseOf = async (key: string): Promise<bigint | undefined> => (await target.dump(key))[0]?.lease;
+    const grantedTtl = async (id: bigint): Promise<bigint | undefined> => (await target.cluster.leaseState(id))?.grantedTtl;
+
+    /** Restores twice and checks that the second run writes nothing and grants nothing. */
+    const restoreTwice: RestoreTarget['restore'] = async (records, options, made) => {
+      const first = await target.restore(records, options, made);
+      const [revision, leases] = [await target.revision(), (await target.cluster.leases()).length];
+      expect(await target.restore(records, options, made)).toMatchObject({ written: 0, overwritten: 0, leasesGranted: 0 });
+      expect([await target.revision(), (await target.cluster.leases()).length]).toEqual([revision, leases]);
+      return first;
+    };
+
+    it('grants those that are needed, under their ids, with the granted TTL', async () => {
+      const leases = [lease(-9n, 500n), lease(0x101n, 600n, 60n), lease(0x102n, 700n), lease(0x103n, 800n)];
+      const records = [kv('/g/1', 'a', 0x101n), kv('/g/2', 'b', 0x101n), kv('/g/3', 'c', 0x102n), kv('/g/4', 'd', -9n), kv('/g/5', 'e')];
+      const report = await restoreTwice(records, {}, { leases });
+      expect(report).toMatchObject({ written: 5, leasesGranted: 3, leasesReused: 0, notes: [] });
+      expect((await target.dump('/g/')).map((record) => record.lease)).toEqual([0x101n, 0x101n, 0x102n, -9n, 0n]);
+      expect([await grantedTtl(0x101n), await grantedTtl(0x102n), await grantedTtl(0x103n)]).toEqual([600n, 700n, undefined]);
+    });
+
+    it('grants what remained, what is left until the deadline, or nothing', async () => {
+      const seen = Date.now() - 100_000;
+      const leases = [lease(0x201n, 600n, 300n, seen)];
+      await restoreTwice([kv('/r/', 'a', 0x201n)], { leaseTtl: 'remaining' }, { leases });
+      expect(await grantedTtl(0x201n)).toBe(300n);
+      await target.cluster.leaseRevoke(0x201n);
+      await restoreTwice([kv('/r/', 'a', 0x201n)], { leaseTtl: 'deadline' }, { leases });
+      expect([199n, 200n]).toContain(await grantedTtl(0x201n));
+      await target.cluster.leaseRevoke(0x201n);
+      expect(await restoreTwice([kv('/r/', 'a', 0x201n)], { leaseTtl: 'drop' }, { leases })).toMatchObject({
+        written: 1,
+        leasesGranted: 0,
+      });
+      expect(await leaseOf('/r/')).toBe(0n);
+    });
+
+    it('leaves keys past their deadline out, which was asked for', async () => {
+      const leases = [lease(0x301n, 600n, 50n, Date.now() - 100_000), lease(0x302n, 600n, 500n)];
+      const report = await restoreTwice([kv('/p/1', '', 0x301n), kv('/p/2', '', 0x302n)], { leaseTtl: 'deadline' }, { leases });
+      expect(report).toMatchObject({ written: 1, leftOut: 1 });
+      expect(report.notes).toMatchObject([{ code: 'lease-deadline-past', count: 1, lossy: false, examples: ['"/p/1"'] }]);
+    });
+
+    it('leaves keys of a vanished lease out and calls it a loss, unless leases are dropped', async () => {
+      const leases = [lease(0x311n, 0n, -1n)];
+      const records = [kv('/v/1', '', 0x311n), kv('/v/2', '', 0x312n), kv('/v/3')];
+      const report = await restoreTwice(records, {}, { leases });
+      expect(report).toMatchObject({ written: 1, leftOut: 2 });
+      expect(report.notes).toMatchObject([{ code: 'lease-vanished', count: 2, lossy: true }]);
+      expect(await restoreTwice(records, { leaseTtl: 'drop' }, { leases })).toMatchObject({ written: 2, equal: 1, leftOut: 0, notes: [] });
+    });
+
+    it('uses a lease that is there with the same id and TTL, and grants a new one where the id is taken', async () => {
+      await target.cluster.leaseGrant(0x401n, 600n);
+      await target.cluster.leaseGrant(0x402n, 1234n);
+      const leases = [lease(0x401n, 600n), lease(0x402n, 700n)];
+      const records = [kv('/t/1', 'a', 0x401n), kv('/t/2', 'b', 0x402n), kv('/t/3', 'c', 0x402n)];
+      const report = await restoreTwice(records, {}, { leases });
+      expect(report).toMatchObject({ written: 3, leasesGranted: 1, leasesReused: 1 });
+      expect(report.notes).toMatchObject([{ code: 'lease-id-taken', count: 1, lossy: false }]);
+      const [one, two, three] = (await target.dump('/t/')).map((record) => record.lease);
+      expect(one).toBe(0x401n);
+      expect(two).toBe(three);
+      expect(two).not.toBe(0x402n);
+      expect([await grantedTtl(two as bigint), await grantedTtl(0x402n)]).toEqual([700n, 1234n]);
+    });
+
+    it('goes on with the lease an interrupted run granted under another id', async () => {
+      await target.cluster.leaseGrant(0x411n, 1234n);
+      const leases = [lease(0x411n, 700n)];
+      await target.restore([kv('/i/1', 'a', 0x411n)], {}, { leases });
+      const report = await target.restore([kv('/i/1', 'a', 0x411n), kv('/i/2', 'b', 0x411n)], {}, { leases });
+      expect(report).toMatchObject({ written: 1, equal: 1, leasesGranted: 0, leasesReused: 1 });
+      const [one, two] = (await target.dump('/i/')).map((record) => record.lease);
+      expect(one).toBe(two);
+    });
+
+    it('names leases whose TTL the cluster raised, and takes them for the same afterwards', async () => {
+      const report = await restoreTwice([kv('/m/', 'a', 0x501n)], {}, { leases: [lease(0x501n, 1n)] });
+      expect(report.notes).toMatchObject([{ code: 'lease-ttl-raised', lossy: false, examples: ['501: 1 s became 2 s'] }]);
+    });
+
+    it('takes a key that has another lease, or one too many or too few, for a conflict', async () => {
+      await target.cluster.leaseGrant(0x601n, 1234n);
+      await target.put('/c/1', 'a', 0x601n);
+      await target.put('/c/2', 'a');
+      await target.put('/c/3', 'a', 0x601n);
+      const records = [kv('/c/1', 'a'), kv('/c/2', 'a', 0x602n), kv('/c/3', 'a', 0x603n)];
+      const made = { leases: [lease(0x602n, 600n), lease(0x603n, 600n)] };
+      expect((await failure(target.restore(records, {}, made))).message).toContain('3 keys');
+      expect(await restoreTwice(records, { onConflict: 'overwrite' }, made)).toMatchObject({ overwritten: 3, leasesGranted: 2 });
+      expect((await target.dump('/c/')).map((record) => record.lease)).toEqual([0n, 0x602n, 0x603n]);
+    });
+
+    it('says in a dry run what it would grant and use, and grants nothing', async () => {
+      await target.cluster.leaseGrant(0x701n, 600n);
+      await target.cluster.leaseGrant(0x702n, 1234n);
+      const before = (await target.cluster.leases()).length;
+      const leases = [lease(0x701n, 600n), lease(0x702n, 600n), lease(0x703n, 600n)];
+      const records = [0x701n, 0x702n, 0x703n, 0x703n].map((id, i) => kv(`/d/${i}`, '', id));
+      const report = await target.restore(records, { dryRun: true }, { leases });
+      expect(report).toMatchObject({ written: 4, leasesGranted: 2, leasesReused: 1, notes: [{ code: 'lease-id-taken', count: 1 }] });
+      expect((await target.cluster.leases()).length).toBe(before);
+    });
+
+    it('grants a lease again that went away before its keys were put', async () => {
+      let revoked = false;
+      const through = target.watched(async (request, method, pass) => {
+        if (method === 'KV/Txn' && !revoked && Buffer.from(request).includes('/w/1')) {
+          revoked = true;
+          await target.cluster.leaseRevoke(0x801n);
+        }
+        return pass();
+      });
+      const report = await target.restore([kv('/w/1', 'a', 0x801n), kv('/w/2', 'a')], { through }, { leases: [lease(0x801n, 600n)] });
+      expect(revoked).toBe(true);
+      expect(report).toMatchObject({ written: 2, leasesGranted: 2 });
+      expect(await leaseOf('/w/1')).toBe(0x801n);
+    });
+
+    it('copes with many leases, listed in any order', async () => {
+      const leases = Array.from({ length: 1000 }, (_, i) => lease(BigInt((i * 7919) % 1000) + 0x10000n, 600n));
+      const records = leases.map(({ id }, i): KeyValue => kv(`/n/${i}`, '', id));
+      expect(await restoreTwice(records, {}, { leases })).toMatchObject({ written: 1000, leasesGranted: 1000 });
+      const there = new Map((await target.dump('/n/')).map((record) => [record.key.toString(), record.lease]));
+      expect(records.every((record) => there.get(record.key.toString()) === record.lease)).toBe(true);
+    });
+  });
+}
