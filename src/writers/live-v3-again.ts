@@ -1,6 +1,7 @@
 import { FerryError } from '../errors.js';
 
-const ATTEMPTS = 5;
+/** The connection itself tries for its dial timeout, each time. */
+const ATTEMPTS = 3;
 const FIRST_PAUSE = 500;
 
 /**

@@ -135,11 +135,13 @@ for (const etcd of etcdVersions()) {
 
     it('fails as unreachable when the target is gone; run again, it ends in the same state', async () => {
       const server = await EtcdServer.start(etcd);
-      const cluster = await connectV3(clusterOptions(server.endpoint, { dialTimeout: 1000 }));
+      // A new server listens before it has a leader; once it has, it is connected to at once.
+      await (await connectV3(clusterOptions(server.endpoint))).close();
+      const cluster = await connectV3(clusterOptions(server.endpoint, { dialTimeout: 500 }));
       const records = many('/gone/', 2000).map((record, i) => ({ ...record, lease: i % 3 === 0 ? 0x99n : 0n }));
-      const made = { batch: 500, leases: [lease(0x99n, 900n)] };
+      const made = { batch: 100, leases: [lease(0x99n, 900n)] };
       let batches = 0;
-      const dying = sourceOf(records, { ...made, onBatch: async () => void (++batches === 7 && (await server.kill('SIGKILL'))) });
+      const dying = sourceOf(records, { ...made, onBatch: async () => void (++batches === 38 && (await server.kill('SIGKILL'))) });
       expect((await failure(restoreLiveV3(dying, cluster, {}, quietRun()))).code).toBe('unreachable');
       await cluster.close();
 

@@ -94,6 +94,7 @@ for (const etcd of etcdVersions()) {
     it('names leases whose TTL the cluster raised, and takes them for the same afterwards', async () => {
       const report = await restoreTwice([kv('/m/', 'a', 0x501n)], {}, { leases: [lease(0x501n, 1n)] });
       expect(report.notes).toMatchObject([{ code: 'lease-ttl-raised', lossy: false, examples: ['501: 1 s became 2 s'] }]);
+      await target.cluster.leaseRevoke(0x501n);
     });
 
     it('takes a key that has another lease, or one too many or too few, for a conflict', async () => {
