@@ -5,7 +5,7 @@ import { FerryError } from '../errors.js';
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Key bytes as JSON has them: text where they are UTF-8, else base64 under another name. */
-export interface JsonKey {
+interface JsonKey {
   readonly key?: string;
   readonly keyBase64?: string;
 }

@@ -11,7 +11,7 @@ import { emptyV2Tally, type RestoreV2Options, type RestoreV2Report } from './liv
 import { planTree } from './live-v2-plan.js';
 import { writeTree } from './live-v2-write.js';
 
-export type { RestoreV2Options, RestoreV2Report, V2ConflictRule } from './live-v2-options.js';
+export type { RestoreV2Options, RestoreV2Report } from './live-v2-options.js';
 
 const DEFAULT_IN_FLIGHT = 32;
 
