@@ -1,7 +1,7 @@
 import { FerryError } from '../errors.js';
 import type { NoteBook } from '../model/note.js';
+import { compareTreePaths } from '../model/tree-path.js';
 import { encodeNode } from '../wire/node.js';
-import { compareTreePaths } from './v2-path.js';
 import type { NodeSpool } from './v2-spool.js';
 import type { ParsedNode, TreeHandler } from './v2-tree-parser.js';
 

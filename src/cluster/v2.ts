@@ -3,8 +3,8 @@ import type { TreeNode } from '../model/node.js';
 import type { ClusterOptions } from './options.js';
 import { errorForAnswer, errorForRefusal, refusalIn, V2_REFUSAL, type V2Refusal } from './v2-errors.js';
 import { type V2Answer, V2Http } from './v2-http.js';
-import { percentEncode } from './v2-path.js';
 import { type ParsedNode, TreeParser } from './v2-tree-parser.js';
+import { percentEncode } from './v2-url.js';
 
 /**
  * etcd builds the whole answer for a tree before it sends the first byte: this many times the

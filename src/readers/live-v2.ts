@@ -1,6 +1,5 @@
 import { tmpdir } from 'node:os';
 import type { V2Cluster } from '../cluster/v2.js';
-import { isCleanPath } from '../cluster/v2-path.js';
 import { type ReadTree, readTree, type TreeRequest } from '../cluster/v2-read-tree.js';
 import type { NodeSpool } from '../cluster/v2-spool.js';
 import { isSelected } from '../convert/select.js';
@@ -8,6 +7,7 @@ import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
+import { isCleanPath } from '../model/tree-path.js';
 import { mergeTrees } from './live-v2-merge.js';
 
 export interface LiveV2Options {

@@ -1,5 +1,4 @@
 import type { V2Cluster } from '../cluster/v2.js';
-import { compareTreePaths, isCleanPath, isHidden, isUnder } from '../cluster/v2-path.js';
 import { readTree } from '../cluster/v2-read-tree.js';
 import { NodeSpool } from '../cluster/v2-spool.js';
 import { showKey } from '../convert/key-text.js';
@@ -8,6 +7,7 @@ import { type RecordBatch, recordAt } from '../model/batch.js';
 import type { TreeNode } from '../model/node.js';
 import type { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
+import { compareTreePaths, isCleanPath, isHidden, isUnder } from '../model/tree-path.js';
 import { decodeNode } from '../wire/node.js';
 import { type ActionKind, encodeAction } from './live-v2-action.js';
 import type { V2ConflictRule, V2Tally } from './live-v2-options.js';
@@ -130,7 +130,7 @@ class Planner {
     const example = showKey(path);
     if ((expiration !== 0n && expiration <= this.#now) || (this.#expired !== undefined && isUnder(path, this.#expired))) {
       if (dir && !(this.#expired !== undefined && isUnder(path, this.#expired))) this.#expired = path;
-      notes.add('expired-node', 'nodes left out because they, or a directory above them, have expired', { lossy: true, example });
+      notes.add('expired-node-dropped', 'nodes left out because they, or a directory above them, have expired', { lossy: true, example });
       return true;
     }
     if (!isCleanPath(path)) {

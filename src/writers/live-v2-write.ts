@@ -1,12 +1,12 @@
 import { setMaxListeners } from 'node:events';
 import type { PutOptions, V2Cluster } from '../cluster/v2.js';
 import type { V2Refusal } from '../cluster/v2-errors.js';
-import { isUnder } from '../cluster/v2-path.js';
 import { showKey } from '../convert/key-text.js';
 import { FerryError } from '../errors.js';
 import { type RecordBatch, recordAt } from '../model/batch.js';
 import type { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
+import { isUnder } from '../model/tree-path.js';
 import { type Action, decodeAction } from './live-v2-action.js';
 import type { V2Tally } from './live-v2-options.js';
 import { isSameNode, nanoseconds, remainingTtl } from './live-v2-same.js';
@@ -96,7 +96,7 @@ class TreeWriter {
     else tally.overwritten--;
     tally.leftOut++;
     const example = showKey(node.path);
-    notes.add('expired-node', 'nodes left out because they, or a directory above them, have expired', { lossy: true, example });
+    notes.add('expired-node-dropped', 'nodes left out because they, or a directory above them, have expired', { lossy: true, example });
     return true;
   }
 

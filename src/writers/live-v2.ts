@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 import type { V2Cluster } from '../cluster/v2.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
 import { mapRecords } from '../convert/map-records.js';
-import { selectRecords } from '../convert/select.js';
+import { selectNodes } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
@@ -38,7 +38,7 @@ export async function restoreLiveV2(
   if (api !== 'v2' || order !== 'tree') throw new FerryError('usage', `only a v2 tree can be written, found ${api} in ${order} order`);
   const { mapping = SAME_KEYS, selection = EVERYTHING, onConflict = 'fail', dryRun = false, now = Date.now } = options;
   const [tally, notes] = [emptyV2Tally(), new NoteBook()];
-  const records = mapRecords(selectRecords(source.records(), selection), mapping);
+  const records = mapRecords(selectNodes(source.records(), selection), mapping);
   const actions = await planTree(records, { cluster, onConflict, tmpDir: options.tmpDir ?? tmpdir(), now: now(), tally, notes, run });
   try {
     const inFlight = options.inFlight ?? DEFAULT_IN_FLIGHT;

@@ -1,46 +1,18 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { V2Cluster } from '../../src/cluster/v2.js';
 import { parseKeyMapping } from '../../src/convert/key-mapping.js';
-import { batchOf } from '../../src/model/batch.js';
 import type { TreeNode } from '../../src/model/node.js';
-import { NoteBook } from '../../src/model/note.js';
 import { quietRun } from '../../src/model/run.js';
-import { EVERYTHING, type Source } from '../../src/model/source.js';
+import type { Source } from '../../src/model/source.js';
 import { openLiveV2 } from '../../src/readers/live-v2.js';
-import { encodeNode } from '../../src/wire/node.js';
 import { type RestoreV2Options, restoreLiveV2 } from '../../src/writers/live-v2.js';
 import { EtcdServer, etcdVersions, etcdWithV2 } from '../support/etcd.js';
+import { dir, file, inSeconds, treeOf } from '../support/tree.js';
 import { connectTo, failure, nodesOf, V2Client, writeArticleTree, writeEveryKind } from '../support/v2.js';
 
 const run = quietRun();
 const HIDDEN = ['/app/_hidden', '/app/_hidden/_more', '/_top'];
 const SECOND = 1_000_000_000n;
-
-/** A tree made by hand. */
-function treeOf(...nodes: Partial<Omit<TreeNode, 'path'>>[] & { path: string }[]): Source {
-  const whole = nodes.map((node) => ({
-    dir: false,
-    value: Buffer.alloc(0),
-    createdIndex: 1n,
-    modifiedIndex: 1n,
-    expiration: 0n,
-    ...node,
-    path: Buffer.from((node as { path: string }).path),
-  }));
-  return {
-    info: { kind: 'archive', api: 'v2', order: 'tree', location: 'by hand', revision: 9n, startedAt: 0, selection: EVERYTHING },
-    notes: new NoteBook(),
-    leases: async function* () {},
-    auth: async () => undefined,
-    records: async function* () {
-      yield batchOf(whole.map(encodeNode));
-    },
-    close: async () => {},
-  };
-}
-const file = (path: string, value: string | Buffer = 'v', expiration = 0n) => ({ path, value: Buffer.from(value as string), expiration });
-const dir = (path: string, expiration = 0n) => ({ path, dir: true, expiration });
-const inSeconds = (seconds: number): bigint => BigInt(Date.now() + seconds * 1000) * 1_000_000n;
 
 describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('into etcd $version', (etcd) => {
   let source: EtcdServer;
@@ -160,7 +132,7 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('into etcd $
       const report = await restore(tree);
       expect(report).toMatchObject({ written: 2, leftOut: 3 });
       expect(report.notes).toMatchObject([
-        { code: 'expired-node', count: 3, lossy: true, examples: ['"/t/old"', '"/t/old/x"', '"/t/old-x"'] },
+        { code: 'expired-node-dropped', count: 3, lossy: true, examples: ['"/t/old"', '"/t/old/x"', '"/t/old-x"'] },
       ]);
       expect(await paths('/t')).toEqual(['/t', '/t/z']);
     });
@@ -169,7 +141,7 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('into etcd $
       let calls = 0;
       const now = () => Date.now() + (calls++ === 0 ? 0 : 60_000);
       const report = await restore(treeOf(dir('/t'), dir('/t/d', inSeconds(30)), file('/t/d/x'), file('/t/y')), { now });
-      expect(report).toMatchObject({ written: 2, leftOut: 2, notes: [{ code: 'expired-node', count: 2 }] });
+      expect(report).toMatchObject({ written: 2, leftOut: 2, notes: [{ code: 'expired-node-dropped', count: 2 }] });
       expect(await to.get(Buffer.from('/t/d'))).toBeUndefined();
     });
 
@@ -195,7 +167,7 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('into etcd $
       const nodes = [dir('/t')];
       for (let d = 100; d < 150; d++) {
         nodes.push(dir(`/t/${d}`, d % 2 === 0 ? inSeconds(500) : 0n));
-        for (let f = 100; f < 110; f++) nodes.push({ ...dir(''), ...file(`/t/${d}/${f}`, `${f}`), dir: false });
+        for (let f = 100; f < 110; f++) nodes.push(file(`/t/${d}/${f}`, `${f}`));
       }
       expect(await restore(treeOf(...nodes), { inFlight: 16 })).toMatchObject({ written: nodes.length });
       expect(await restore(treeOf(...nodes))).toMatchObject({ equal: nodes.length, written: 0 });
