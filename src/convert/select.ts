@@ -4,7 +4,7 @@ import { keyOf } from '../wire/keyvalue.js';
 import { startsWith, withoutCovered } from './prefix.js';
 
 /** True when the selection leaves nothing out. */
-function selectsAll(selection: KeySelection): boolean {
+export function selectsAll(selection: KeySelection): boolean {
   return selection.excludePrefixes.length === 0 && (selection.prefixes.length === 0 || selection.prefixes.some((p) => p.length === 0));
 }
 
