@@ -1,5 +1,6 @@
+import { prefixEnd } from '../convert/prefix.js';
 import type { RecordBatch } from '../model/batch.js';
-import { compareEnds, endOfPrefix, type KeyRange } from './live-v3-ranges.js';
+import { compareEnds, type KeyRange } from './live-v3-ranges.js';
 
 /**
  * Which keys to ask for next, so that every key is asked for exactly once and in order, while etcd
@@ -115,7 +116,7 @@ function cut(stretch: Stretch): Stretch {
   const { start, end, depth } = stretch;
   const prefix = Buffer.alloc(depth + 1);
   start.copy(prefix);
-  const near = endOfPrefix(prefix);
+  const near = prefixEnd(prefix);
   if (compareEnds(near, end) >= 0 || near === undefined) return stretch;
   const piece = newStretch(start, near, stretch, depth + 1);
   stretch.start = near;

@@ -1,3 +1,4 @@
+import { prefixEnd } from '../convert/prefix.js';
 import type { KeySelection } from '../model/source.js';
 
 /** Keys from `start` up to, but not including, `end`; no `end` means to the last key. */
@@ -18,17 +19,7 @@ export function rangesOf(selection: KeySelection): KeyRange[] {
 
 /** All keys that begin with the prefix. */
 export function rangeOfPrefix(prefix: Buffer): KeyRange {
-  return { start: prefix.length === 0 ? FIRST_KEY : prefix, end: endOfPrefix(prefix) };
-}
-
-/** The first key after all those with the prefix; undefined where there is none. */
-export function endOfPrefix(prefix: Buffer): Buffer | undefined {
-  let length = prefix.length;
-  while (length > 0 && prefix[length - 1] === 0xff) length--;
-  if (length === 0) return undefined;
-  const end = Buffer.from(prefix.subarray(0, length));
-  end[length - 1] = (end[length - 1] as number) + 1;
-  return end;
+  return { start: prefix.length === 0 ? FIRST_KEY : prefix, end: prefixEnd(prefix) };
 }
 
 /** Compares two ends, of which "none" is the greatest. */

@@ -140,6 +140,6 @@ describe('limitRate', () => {
     for await (const page of reader.pages()) total += page.bytes.length;
     // 60 KB at 40 KB/s, of which the first second's worth and two pages in flight are free.
     expect(Date.now() - started).toBeGreaterThan(((total - 40_000 - 12_000) / 40_000) * 1000);
-    expect(Date.now() - started).toBeLessThan(1500);
+    expect(Date.now() - started).toBeLessThan(5000);
   });
 });

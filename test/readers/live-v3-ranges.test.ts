@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { compareEnds, endOfPrefix, rangesOf } from '../../src/readers/live-v3-ranges.js';
+import { compareEnds, rangesOf } from '../../src/readers/live-v3-ranges.js';
 
 const short = fc.array(fc.constantFrom(0, 1, 0x61, 0xff), { maxLength: 3 }).map((key) => Buffer.from(key));
 const key = fc.array(fc.constantFrom(0, 1, 0x61, 0xff), { minLength: 1, maxLength: 4 }).map((k) => Buffer.from(k));
@@ -29,11 +29,5 @@ describe('ranges of a selection', () => {
         },
       ),
     );
-  });
-
-  test('the end of a prefix', () => {
-    expect(endOfPrefix(Buffer.from('a/'))).toEqual(Buffer.from('a0'));
-    expect(endOfPrefix(Buffer.from([0x61, 0xff]))).toEqual(Buffer.from('b'));
-    expect(endOfPrefix(Buffer.from([0xff, 0xff]))).toBeUndefined();
   });
 });
