@@ -9,6 +9,12 @@ export interface ByteSource {
    * @throws FerryError `damaged` when the range is not all there
    */
   read(offset: number, length: number): Promise<Buffer>;
+  /**
+   * Fills all of `target` from `offset`, for readers that use their memory again; where a source has
+   * none, `read` does.
+   * @throws FerryError `damaged` when the range is not all there
+   */
+  readInto?(target: Uint8Array, offset: number): Promise<void>;
   close(): Promise<void>;
 }
 

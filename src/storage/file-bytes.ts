@@ -21,20 +21,26 @@ export class FileBytes implements ByteSource {
   async read(offset: number, length: number): Promise<Buffer> {
     if (offset < 0 || length < 0 || offset + length > this.size) throw this.#cut(offset, length);
     const bytes = Buffer.allocUnsafeSlow(length);
+    await this.readInto(bytes, offset);
+    return bytes;
+  }
+
+  async readInto(target: Uint8Array, offset: number): Promise<void> {
+    const { length } = target;
+    if (offset < 0 || offset + length > this.size) throw this.#cut(offset, length);
     let done = 0;
     while (done < length) {
-      const { bytesRead } = await this.#readSome(bytes, done, offset + done);
+      const { bytesRead } = await this.#readSome(target, done, offset + done);
       if (bytesRead === 0) throw this.#cut(offset, length);
       done += bytesRead;
     }
-    return bytes;
   }
 
   async close(): Promise<void> {
     await this.#handle.close();
   }
 
-  async #readSome(bytes: Buffer, at: number, position: number): Promise<{ bytesRead: number }> {
+  async #readSome(bytes: Uint8Array, at: number, position: number): Promise<{ bytesRead: number }> {
     try {
       return await this.#handle.read(bytes, at, bytes.length - at, position);
     } catch (thrown) {
