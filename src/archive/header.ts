@@ -108,17 +108,15 @@ export function encodeHeader(header: ArchiveHeader): Buffer {
 }
 
 /**
- * Reads the `etcdferry.json` of an archive whose manifest has this release's format version.
+ * Reads `etcdferry.json`. The version is looked at before anything else.
  *
  * @param where the archive's name, for messages
- * @throws FerryError `damaged`
+ * @throws FerryError `unknown-format` for a version this release does not know, `damaged` for anything else that is wrong
  */
 export function parseHeader(bytes: Buffer, where: string): ArchiveHeader {
   const json = parseJson(bytes, where);
   if (json.format !== FORMAT) throw new FerryError('damaged', `${where}: format is not ${FORMAT}`);
-  const version = asCount(json.formatVersion, `${where}: formatVersion`);
-  if (version !== FORMAT_VERSION)
-    throw new FerryError('damaged', `${where}: format version ${version}, but the manifest has ${FORMAT_VERSION}`);
+  checkVersion(asCount(json.formatVersion, `${where}: formatVersion`), where);
   const api = asOneOf(json.api, ['v2', 'v3'], `${where}: api`);
   const header: ArchiveHeader = {
     formatVersion: FORMAT_VERSION,

@@ -12,8 +12,6 @@ export const V2_REFUSAL = {
   unauthorized: 110,
 } as const;
 
-const RAFT_INTERNAL = 300;
-
 /** An error answer of the v2 API. */
 export interface V2Refusal {
   readonly errorCode: number;
@@ -28,10 +26,7 @@ export function refusalIn(body: Buffer): V2Refusal | undefined {
   try {
     const { errorCode, message, cause } = JSON.parse(body.toString()) as { errorCode?: unknown; message?: unknown; cause?: unknown };
     if (typeof errorCode !== 'number') return undefined;
-    const text = cause === undefined || cause === '' ? String(message) : `${String(message)} (${String(cause)})`;
-    // etcd 3.5 wraps the refusal to update a directory (api/v2store/node.go, Write) in an error of Raft.
-    const isWrapped = errorCode === RAFT_INTERNAL && /: Not a file\b/.test(String(cause));
-    return { errorCode: isWrapped ? V2_REFUSAL.notAFile : errorCode, text };
+    return { errorCode, text: cause === undefined || cause === '' ? String(message) : `${String(message)} (${String(cause)})` };
   } catch {
     return undefined;
   }

@@ -1,0 +1,78 @@
+const SLASH = 0x2f;
+const UNDERSCORE = 0x5f;
+const HEX = Buffer.from('0123456789ABCDEF');
+
+/** 1 for the bytes that stand for themselves in a URL (RFC 3986, section 2.3: unreserved). */
+const UNRESERVED = Uint8Array.from({ length: 256 }, (_, byte) => (/[A-Za-z0-9\-._~]/.test(String.fromCharCode(byte)) ? 1 : 0));
+
+/**
+ * Compares two paths in tree order: parents before children, siblings by the bytes of their names.
+ * That is the order of bytes, if `/` came before every other byte.
+ *
+ * @returns negative, 0 or positive
+ */
+export function compareTreePaths(a: Uint8Array, b: Uint8Array): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let i = 0; i < shorter; i++) {
+    const x = a[i] as number;
+    const y = b[i] as number;
+    if (x === y) continue;
+    if (x === SLASH) return -1;
+    if (y === SLASH) return 1;
+    return x - y;
+  }
+  return a.length - b.length;
+}
+
+/** True when `path` lies under the directory `parent` (and is not that directory itself). */
+export function isUnder(path: Buffer, parent: Buffer): boolean {
+  if (path.length <= parent.length || path[parent.length] !== SLASH) return false;
+  return path.compare(parent, 0, parent.length, 0, parent.length) === 0;
+}
+
+/**
+ * True when a part of the path begins with `_`: etcd leaves such nodes out of every listing of
+ * what lies above them (store/node.go, IsHidden).
+ */
+export function isHidden(path: Uint8Array): boolean {
+  for (let i = 1; i < path.length; i++) {
+    if (path[i] === UNDERSCORE && path[i - 1] === SLASH) return true;
+  }
+  return false;
+}
+
+/**
+ * True for a path that etcd's v2 store keeps as it is: it starts with `/`, and has no empty part
+ * and none that is `.` or `..` (the store cleans every path as Go's path.Clean does).
+ */
+export function isCleanPath(path: Uint8Array): boolean {
+  if (path.length < 2 || path[0] !== SLASH) return false;
+  for (let i = 0; i < path.length; ) {
+    let end = path.indexOf(SLASH, i + 1);
+    if (end === -1) end = path.length;
+    const length = end - i - 1;
+    if (length === 0) return false;
+    if (length <= 2 && path[i + 1] === 0x2e && path[end - 1] === 0x2e) return false;
+    i = end;
+  }
+  return true;
+}
+
+/** Percent-encodes bytes for a URL's path (`keep` is `/`) or a form's value (RFC 3986). */
+export function percentEncode(bytes: Uint8Array, keep?: '/'): Buffer {
+  const kept = keep === undefined ? -1 : SLASH;
+  let escaped = 0;
+  for (const byte of bytes) if (UNRESERVED[byte] === 0 && byte !== kept) escaped++;
+  const out = Buffer.allocUnsafe(bytes.length + 2 * escaped);
+  let at = 0;
+  for (const byte of bytes) {
+    if (UNRESERVED[byte] === 1 || byte === kept) {
+      out[at++] = byte;
+    } else {
+      out[at++] = 0x25;
+      out[at++] = HEX[byte >> 4] as number;
+      out[at++] = HEX[byte & 15] as number;
+    }
+  }
+  return out;
+}

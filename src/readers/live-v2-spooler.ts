@@ -1,0 +1,91 @@
+import { compareTreePaths } from '../cluster/v2-path.js';
+import type { NodeSpool } from '../cluster/v2-spool.js';
+import type { ParsedNode, TreeHandler } from '../cluster/v2-tree-parser.js';
+import { FerryError } from '../errors.js';
+import type { NoteBook } from '../model/note.js';
+import { encodeNode } from '../wire/node.js';
+
+export interface SpoolerOptions {
+  /** Whether a path is wanted. */
+  readonly selects: (path: Buffer) => boolean;
+  /** Now, in nanoseconds since the Unix epoch: what expired before is noted. */
+  readonly now: bigint;
+}
+
+/** Number of a directory that is not spooled: the root, one that is not selected. */
+const NONE = -1;
+
+/** Puts the nodes of an answer into a spool, and sees to it that they come in tree order. */
+export class TreeSpooler implements TreeHandler {
+  readonly #spool: NodeSpool;
+  readonly #notes: NoteBook;
+  readonly #options: SpoolerOptions;
+  /** Spool numbers of the open directories, from the root down. */
+  readonly #open: number[] = [];
+  /** Depth of the outermost open directory whose name is lost; 0 for none. */
+  #unnamed = 0;
+  #last = Buffer.alloc(256);
+  #lastLength = 0;
+
+  constructor(spool: NodeSpool, notes: NoteBook, options: SpoolerOptions) {
+    this.#spool = spool;
+    this.#notes = notes;
+    this.#options = options;
+  }
+
+  enter(node: ParsedNode): void {
+    this.#open.push(this.#takes(node) ? this.#spool.appendPending(node.path, node.expiration) : NONE);
+    if (node.pathReplaced && this.#unnamed === 0) this.#unnamed = this.#open.length;
+  }
+
+  leave(createdIndex: bigint, modifiedIndex: bigint): void {
+    if (this.#unnamed === this.#open.length) this.#unnamed = 0;
+    const number = this.#open.pop() as number;
+    if (number !== NONE) this.#spool.complete(number, createdIndex, modifiedIndex);
+  }
+
+  leaf(node: ParsedNode, createdIndex: bigint, modifiedIndex: bigint): void {
+    if (!this.#takes(node)) return;
+    if (node.valueReplaced) this.#noteValue(node.path);
+    const { path, dir, value, expiration } = node;
+    this.#spool.append(encodeNode({ path, dir, value, createdIndex, modifiedIndex, expiration }));
+  }
+
+  /** Whether the node is to be spooled. */
+  #takes(node: ParsedNode): boolean {
+    const { path } = node;
+    if (path.length === 0) return false;
+    if (node.pathReplaced || this.#unnamed > 0) {
+      this.#notes.add('path-not-utf8', 'nodes left out because their path is not UTF-8, and the v2 API does not tell its bytes', {
+        lossy: true,
+        example: path.toString(),
+      });
+      return false;
+    }
+    this.#checkOrder(path);
+    const { selects, now } = this.#options;
+    if (!selects(path)) return false;
+    if (node.expiration !== 0n && node.expiration <= now) this.#noteExpired(path);
+    return true;
+  }
+
+  #checkOrder(path: Buffer): void {
+    if (this.#lastLength > 0 && compareTreePaths(this.#last.subarray(0, this.#lastLength), path) >= 0) {
+      throw new FerryError('unreachable', `the answer is not sorted: ${JSON.stringify(path.toString())} comes too late`, {
+        hint: 'Is there something between that changes the answers of etcd?',
+      });
+    }
+    if (path.length > this.#last.length) this.#last = Buffer.alloc(2 * path.length);
+    path.copy(this.#last);
+    this.#lastLength = path.length;
+  }
+
+  #noteValue(path: Buffer): void {
+    const message = 'values that are not UTF-8: the v2 API gives U+FFFD for each byte that is none (the data dir has them whole)';
+    this.#notes.add('value-not-utf8', message, { lossy: true, example: path.toString() });
+  }
+
+  #noteExpired(path: Buffer): void {
+    this.#notes.add('expired-node', 'nodes that had expired when they were read', { example: path.toString() });
+  }
+}

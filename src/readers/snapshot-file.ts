@@ -1,0 +1,179 @@
+import { FerryError } from '../errors.js';
+import type { AuthData } from '../model/auth.js';
+import type { RecordBatch } from '../model/batch.js';
+import type { ByteSource } from '../model/bytes.js';
+import { hasVanished, type Lease } from '../model/lease.js';
+import { NoteBook } from '../model/note.js';
+import type { RunContext } from '../model/run.js';
+import type { KeySelection, Source, SourceInfo } from '../model/source.js';
+import { RecordSorter } from '../sort/sorter.js';
+import { EtcdBackend } from '../wire/backend.js';
+import { findKeyValueKey } from '../wire/keyvalue-scan.js';
+import { proveTrailer } from '../wire/snapshot-trailer.js';
+import { historyOf } from './snapshot-file-history.js';
+import { keyspaceInto, usedLeasesOf } from './snapshot-file-keyspace.js';
+import { leasesInUse, UsedLeases } from './snapshot-file-leases.js';
+
+export interface SnapshotFileOptions {
+  /** The location as the user may see it. */
+  readonly location: string;
+  readonly selection: KeySelection;
+  /** The revision to read at; the latest unless given. */
+  readonly revision?: bigint;
+  /** Reads a file that has no SHA-256 at its end, or a wrong one: one copied from a data dir. */
+  readonly skipHashCheck?: boolean;
+  /** Every revision that the file holds, in `order: revision`, deletions too. */
+  readonly history?: boolean;
+  /** An existing directory for what does not fit `sortBudget`. */
+  readonly tmpDir: string;
+  /** Bytes of memory to sort in; 64 MiB unless given. */
+  readonly sortBudget?: number;
+  /** `data-dir` when the file is a stopped member's; `snapshot-file` unless given. */
+  readonly kind?: 'snapshot-file' | 'data-dir';
+}
+
+/**
+ * Opens etcd's own file: a snapshot, or with `skipHashCheck` a `member/snap/db` that no server has
+ * open. The source closes `bytes` when it is closed; until this resolves they are the caller's.
+ * Its SHA-256 is checked while the log is read, and before anything is given.
+ *
+ * A lease in a file starts again when a server loads it, so its TTL counts from now.
+ *
+ * @throws FerryError `damaged`, `unknown-format`, `compacted`, `future-revision`
+ */
+export async function openSnapshotFile(bytes: ByteSource, options: SnapshotFileOptions, run: RunContext): Promise<Source> {
+  const backend = await EtcdBackend.open(bytes);
+  const revision = chosenRevision(backend, options.revision);
+  return new SnapshotFileSource(bytes, backend, revision, options, run);
+}
+
+/** The revision to read at, as a server with this file would answer. */
+function chosenRevision(backend: EtcdBackend, wanted: bigint | undefined): bigint {
+  if (wanted === undefined || wanted === 0n) return backend.revision;
+  const { name } = backend.bolt.source;
+  if (wanted > backend.revision) {
+    throw new FerryError('future-revision', `${name}: revision ${wanted} was asked for, and ${backend.revision} is the latest in it`, {
+      hint: 'Ask for an earlier revision, or for none.',
+    });
+  }
+  if (wanted < backend.compacted) {
+    throw new FerryError('compacted', `${name}: revision ${wanted} was asked for, and all before ${backend.compacted} are compacted`, {
+      hint: 'Ask for a later revision, or for none.',
+    });
+  }
+  return wanted;
+}
+
+class SnapshotFileSource implements Source {
+  readonly info: SourceInfo;
+  readonly notes = new NoteBook();
+  readonly #bytes: ByteSource;
+  readonly #backend: EtcdBackend;
+  readonly #options: SnapshotFileOptions;
+  readonly #run: RunContext;
+  readonly #closed = new AbortController();
+  readonly #used: UsedLeases;
+  readonly #sorter: RecordSorter | undefined;
+  #proof: Promise<void> | undefined;
+  #prepared: Promise<void> | undefined;
+
+  constructor(bytes: ByteSource, backend: EtcdBackend, revision: bigint, options: SnapshotFileOptions, run: RunContext) {
+    this.#bytes = bytes;
+    this.#backend = backend;
+    this.#options = options;
+    this.#run = { ...run, signal: AbortSignal.any([run.signal, this.#closed.signal]) };
+    this.#used = new UsedLeases(options.tmpDir, this.#run);
+    this.#sorter = options.history === true ? undefined : keySorter(bytes, options, this.#run);
+    this.info = infoOf(backend, revision, options);
+  }
+
+  async *leases(): AsyncGenerator<readonly Lease[]> {
+    await this.#prepare();
+    for await (const leases of leasesInUse(this.#backend, this.#used, this.info.startedAt)) {
+      // Old revisions name leases that are long gone; only those still used matter.
+      const kept = this.#sorter === undefined ? leases.filter((lease) => !hasVanished(lease)) : leases;
+      for (const lease of kept.filter(hasVanished)) {
+        this.notes.add('lease-not-in-file', 'keys refer to a lease that is not in the file', {
+          example: BigInt.asUintN(64, lease.id).toString(16),
+        });
+      }
+      if (kept.length > 0) yield kept;
+    }
+  }
+
+  async auth(): Promise<AuthData | undefined> {
+    await this.#prove();
+    return this.#backend.auth();
+  }
+
+  async *records(): AsyncGenerator<RecordBatch> {
+    await this.#prepare();
+    if (this.#sorter !== undefined) yield* this.#sorter.batches();
+    else yield* historyOf(this.#backend, { revision: this.info.revision, selection: this.#options.selection }, this.#run);
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort(new FerryError('interrupted', `${this.#bytes.name}: closed while it was read`));
+    await Promise.allSettled([this.#proof, this.#prepared]);
+    await this.#sorter?.close();
+    await this.#used.close();
+    await this.#bytes.close();
+  }
+
+  /** Once: reads the log, sorts it, and knows the leases in use; meanwhile the file is proven. */
+  #prepare(): Promise<void> {
+    this.#prepared ??= this.#readLog();
+    return this.#prepared;
+  }
+
+  async #readLog(): Promise<void> {
+    const proof = this.#prove();
+    const log = { revision: this.info.revision, selection: this.#options.selection };
+    if (this.#sorter === undefined) await usedLeasesOf(this.#backend, log, this.#used, this.#run);
+    else await keyspaceInto(this.#backend, log, this.#sorter, this.#used, this.#run);
+    await this.#used.finish();
+    await proof;
+  }
+
+  #prove(): Promise<void> {
+    this.#proof ??= this.#options.skipHashCheck === true ? Promise.resolve() : proveTrailer(this.#bytes, this.#run.signal);
+    // Whoever waits for it is told; nobody may.
+    this.#proof.catch(() => {});
+    return this.#proof;
+  }
+}
+
+function infoOf(backend: EtcdBackend, revision: bigint, options: SnapshotFileOptions): SourceInfo {
+  const { finishedCompactRevision, scheduledCompactRevision } = backend.meta;
+  return {
+    kind: options.kind ?? 'snapshot-file',
+    api: 'v3',
+    order: options.history === true ? 'revision' : 'key',
+    location: options.location,
+    revision,
+    ...(finishedCompactRevision === undefined ? {} : { compactRevision: finishedCompactRevision }),
+    ...(scheduledCompactRevision === undefined || options.history !== true ? {} : { scheduledCompactRevision }),
+    startedAt: Date.now(),
+    selection: options.selection,
+  };
+}
+
+/** Sorts the log by key: of each key the last change is kept, and none of one that was deleted. */
+function keySorter(bytes: ByteSource, options: SnapshotFileOptions, run: RunContext): RecordSorter {
+  const range = { start: 0, end: 0 };
+  const isDeletion = (record: Buffer, start: number, end: number): boolean => {
+    findKeyValueKey(record, start, end, range);
+    return range.end === end;
+  };
+  return new RecordSorter(
+    {
+      findKey: findKeyValueKey,
+      dropOlder: true,
+      hides: isDeletion,
+      tmpDir: options.tmpDir,
+      expectedBytes: bytes.size,
+      ...(options.sortBudget === undefined ? {} : { budget: options.sortBudget }),
+    },
+    run,
+  );
+}
