@@ -1,11 +1,11 @@
 import type { ArchiveReader } from '../archive/reader.js';
 import { RecordScanner } from '../archive/spans.js';
+import { isSelected } from '../convert/select.js';
 import type { AuthData } from '../model/auth.js';
 import type { RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
 import { NoteBook } from '../model/note.js';
 import type { KeySelection, Source, SourceInfo } from '../model/source.js';
-import { isSelected } from './data-dir-select.js';
 
 /**
  * An archive as a source. Only segments that can hold a selected key are read. Leases and records

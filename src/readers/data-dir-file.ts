@@ -27,19 +27,35 @@ export class DataDirFile implements ByteSource {
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
+    if (offset < 0 || length < 0 || offset + length > this.size) throw this.#cut(offset, length);
     const bytes = Buffer.allocUnsafe(length);
+    await this.readInto(bytes, offset);
+    return bytes;
+  }
+
+  async readInto(target: Uint8Array, offset: number): Promise<void> {
     let done = 0;
-    while (done < length) {
-      const { bytesRead } = await this.#handle.read(bytes, done, length - done, offset + done);
-      if (bytesRead === 0)
-        throw new FerryError('damaged', `${this.name} ends at byte ${offset + done}, ${length - done} more were expected`);
+    while (done < target.length) {
+      const { bytesRead } = await this.#readSome(target, done, offset + done);
+      if (bytesRead === 0) throw this.#cut(offset, target.length);
       done += bytesRead;
     }
-    return bytes;
   }
 
   async close(): Promise<void> {
     await this.#handle.close();
+  }
+
+  async #readSome(target: Uint8Array, at: number, position: number): Promise<{ bytesRead: number }> {
+    try {
+      return await this.#handle.read(target, at, target.length - at, position);
+    } catch (thrown) {
+      throw FerryError.from(thrown, `reading ${this.name}`);
+    }
+  }
+
+  #cut(offset: number, length: number): FerryError {
+    return new FerryError('damaged', `${this.name}: ${this.size} bytes, where ${length} were expected at ${offset}`);
   }
 }
 

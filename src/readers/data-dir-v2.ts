@@ -1,3 +1,4 @@
+import { isSelected } from '../convert/select.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
@@ -9,12 +10,11 @@ import { restoreV2Store } from '../replay/v2-snapshot.js';
 import { V2Store } from '../replay/v2-store.js';
 import { hasSettledVersion, V2Versions, type VersionChange, versionChangeOf } from '../replay/v2-version.js';
 import { walkTree } from '../replay/v2-walk.js';
-import type { SnapshotPoint } from '../wire/raft.js';
+import type { SnapshotMetadata } from '../wire/raft.js';
 import { openSnap } from '../wire/snap.js';
 import { withFiles } from './data-dir-file.js';
 import { refuseInUse } from './data-dir-in-use.js';
 import { type DataDirLayout, findDataDir, snapFiles, walSegments } from './data-dir-layout.js';
-import { isSelected } from './data-dir-select.js';
 
 /** Most memory a replay may take unless told otherwise, in bytes. */
 export const DEFAULT_MAX_MEMORY = 2 * 2 ** 30;
@@ -112,12 +112,12 @@ async function restoreNewest(
   maxMemory: number,
   notes: NoteBook,
   run: RunContext,
-): Promise<{ store: V2Store; start: SnapshotPoint }> {
+): Promise<{ store: V2Store; start: SnapshotMetadata }> {
   for (const { path } of await snapFiles(layout)) {
     try {
       return await withFiles([path], async ([file]) => {
         const snap = await openSnap(file as NonNullable<typeof file>);
-        return { store: await restoreV2Store(snap, maxMemory, run.signal), start: { index: snap.index, term: snap.term } };
+        return { store: await restoreV2Store(snap, maxMemory, run.signal), start: snap };
       });
     } catch (thrown) {
       const error = FerryError.from(thrown);
@@ -125,7 +125,7 @@ async function restoreNewest(
       notes.add('snap-damaged', 'damaged .snap files; an earlier state and more of the WAL were used instead', { example: error.message });
     }
   }
-  return { store: new V2Store(maxMemory), start: { index: 0n, term: 0n } };
+  return { store: new V2Store(maxMemory), start: { index: 0n, term: 0n, voters: [] } };
 }
 
 function noteReplay(notes: NoteBook, report: ReplayReport, counts: AppliedCounts, options: DataDirOptions): void {

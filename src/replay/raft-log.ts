@@ -1,19 +1,24 @@
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
 import {
+  CONF_ADD_NODE,
+  CONF_REMOVE_NODE,
+  type ConfChange,
+  decodeConfChange,
   decodeEntry,
   decodeHardState,
   decodeWalMetadata,
   decodeWalSnapshot,
+  ENTRY_CONF_CHANGE,
   type RaftEntry,
-  type SnapshotPoint,
+  type SnapshotMetadata,
   type WalMetadata,
 } from '../wire/raft.js';
 import { type TornTail, WAL_ENTRY, WAL_METADATA, WAL_SNAPSHOT, WAL_STATE, WalReader, type WalRecord } from '../wire/wal.js';
 
 export interface ReplayOptions {
   /** Entries up to this place are in the state already. */
-  readonly start: SnapshotPoint;
+  readonly start: SnapshotMetadata;
   /** Also apply what stands in the log after the commit index. */
   readonly includeUncommitted?: boolean;
   /** Most bytes of entries to hold while it is not known whether they are committed. */
@@ -25,7 +30,7 @@ export interface ReplayOptions {
 export interface ReplayReport {
   /** Who wrote it; undefined in a log with nothing in it. */
   readonly metadata: WalMetadata | undefined;
-  /** The last commit index the log tells of; at least the start's index. */
+  /** Up to where entries are committed: as the log tells, or further in a cluster with one voter. At least the start's index. */
   readonly commit: bigint;
   /** Index of the last entry; the start's when there is none after it. */
   readonly lastIndex: bigint;
@@ -45,6 +50,10 @@ const ENTRY_OVERHEAD = 200;
  * are committed (etcd server/storage/wal/wal.go, ReadAll). An entry written again under the same
  * index replaces the first and all that followed it: it was never committed.
  *
+ * The commit index on disk lags: etcd does not flush it by itself, so a killed member has
+ * acknowledged more than it. Where one member has the only vote, what it has written is committed,
+ * and is applied too. A member of a larger cluster cannot tell.
+ *
  * @throws FerryError `damaged` when entries are missing, a committed one is replaced, or a record
  * does not parse; `unknown-format` for a kind of record that is not known
  */
@@ -63,7 +72,7 @@ export async function replayLog(
 }
 
 class Log {
-  readonly #start: SnapshotPoint;
+  readonly #start: SnapshotMetadata;
   readonly #options: ReplayOptions;
   readonly #apply: (entry: RaftEntry) => void;
   #metadata: Buffer | undefined;
@@ -75,6 +84,7 @@ class Log {
   #pendingBytes = 0;
   #applied = 0;
   #lastTerm: bigint;
+  readonly #voters: Set<bigint>;
 
   constructor(options: ReplayOptions, apply: (entry: RaftEntry) => void) {
     this.#start = options.start;
@@ -83,6 +93,7 @@ class Log {
     this.#commit = options.start.index;
     this.#done = options.start.index;
     this.#lastTerm = options.start.term;
+    this.#voters = new Set(options.start.voters);
   }
 
   take(record: WalRecord): void {
@@ -143,6 +154,7 @@ class Log {
     if (count === 0) return;
     for (const entry of this.#pending.splice(0, count)) {
       this.#pendingBytes -= ENTRY_OVERHEAD + entry.data.length;
+      if (entry.type === ENTRY_CONF_CHANGE) this.#changeVoters(decodeConfChange(entry.data));
       this.#apply(entry);
       this.#done = entry.index;
       this.#lastTerm = entry.term;
@@ -150,17 +162,30 @@ class Log {
     }
   }
 
+  /** A change that etcd refused may count here: then more seem to vote than do, and less seems committed. */
+  #changeVoters({ type, nodeId }: ConfChange): void {
+    if (type === CONF_ADD_NODE) this.#voters.add(nodeId);
+    else if (type === CONF_REMOVE_NODE) this.#voters.delete(nodeId);
+  }
+
   finish(): Omit<ReplayReport, 'tornTail'> {
     const lastIndex = this.#done + BigInt(this.#pending.length);
     if (this.#commit > lastIndex) {
       throw new FerryError('damaged', `the WAL says that entry ${this.#commit} is committed, but ends with entry ${lastIndex}`);
     }
+    const metadata = this.#metadata && decodeWalMetadata(this.#metadata);
+    while (this.#pending.length > 0 && this.#voters.size === 1 && this.#voters.has(metadata?.memberId ?? 0n)) {
+      const change = this.#pending.findIndex(({ type }) => type === ENTRY_CONF_CHANGE);
+      this.#applyPending(change < 0 ? this.#pending.length : change + 1);
+    }
     const uncommitted = this.#pending.length;
+    let commit = this.#commit;
+    if (this.#done > commit) commit = this.#done;
     const lastTerm = this.#pending.at(-1)?.term ?? this.#lastTerm;
     if (this.#options.includeUncommitted === true) this.#applyPending(uncommitted);
     return {
-      metadata: this.#metadata && decodeWalMetadata(this.#metadata),
-      commit: this.#commit,
+      metadata,
+      commit,
       lastIndex,
       lastTerm,
       applied: this.#applied,

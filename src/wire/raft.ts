@@ -36,6 +36,12 @@ export interface SnapshotPoint {
   readonly term: bigint;
 }
 
+/** What a `.snap` file's state is the outcome of. */
+export interface SnapshotMetadata extends SnapshotPoint {
+  /** Members with a vote at that place. */
+  readonly voters: readonly bigint[];
+}
+
 /** Kinds of membership change (raftpb.ConfChangeType). */
 export const CONF_ADD_NODE = 0;
 export const CONF_REMOVE_NODE = 1;
@@ -85,10 +91,20 @@ export function decodeWalSnapshot(bytes: Buffer): SnapshotPoint {
   return { index, term };
 }
 
-/** Decodes the index and term of a raftpb.SnapshotMetadata. @throws FerryError `damaged` when it does not parse */
-export function decodeSnapshotMetadata(bytes: Buffer): SnapshotPoint {
+/** Decodes a raftpb.SnapshotMetadata. @throws FerryError `damaged` when it does not parse */
+export function decodeSnapshotMetadata(bytes: Buffer): SnapshotMetadata {
   const [, index, term] = threeNumbers(bytes);
-  return { index, term };
+  const voters: bigint[] = [];
+  eachField(bytes, (tag, c) => {
+    if (tag !== 0x0a) return false;
+    eachField(readBytes(c), (inner, confState) => {
+      if (inner !== 0x08) return false;
+      voters.push(readVarint64(confState));
+      return true;
+    });
+    return true;
+  });
+  return { index, term, voters };
 }
 
 /** Decodes a raftpb.ConfChange. @throws FerryError `damaged` when it does not parse */

@@ -1,14 +1,12 @@
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
 import { crc32c } from './crc32c.js';
-import { decodeSnapshotMetadata } from './raft.js';
+import { decodeSnapshotMetadata, type SnapshotMetadata } from './raft.js';
 import { type Cursor, cursor, readVarint, varintLength } from './varint.js';
 
 /** A `.snap` file whose CRC is right: which place in the raft log it stands for, and where its state lies. */
-export interface SnapFile {
+export interface SnapFile extends SnapshotMetadata {
   readonly source: ByteSource;
-  readonly index: bigint;
-  readonly term: bigint;
   /** Offset and length in the file of the v2 store's JSON. */
   readonly stateOffset: number;
   readonly stateLength: number;
@@ -51,8 +49,7 @@ async function inner(source: ByteSource, offset: number): Promise<SnapFile> {
   const next = await headAt(source, at);
   const size = next.varint(0x12);
   if (size === undefined || size > MAX_METADATA || size > source.size - next.at) throw bad(source, 'has no metadata after its state');
-  const { index, term } = decodeSnapshotMetadata(await source.read(next.at, size));
-  return { source, index, term, stateOffset, stateLength };
+  return { source, ...decodeSnapshotMetadata(await source.read(next.at, size)), stateOffset, stateLength };
 }
 
 async function crcOf(source: ByteSource, offset: number, length: number): Promise<number> {

@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
 import type { FerryError } from '../../src/errors.js';
 import { type ReplayOptions, type ReplayReport, replayLog } from '../../src/replay/raft-log.js';
+import { encodeFields } from '../../src/wire/fields.js';
 import { bytesSource, WalWriter } from '../support/wal.js';
 
-const START = { index: 0n, term: 0n };
+const START = { index: 0n, term: 0n, voters: [] };
 
 async function replay(
   segments: readonly Buffer[],
@@ -48,7 +49,7 @@ test('a state written over several segments is one log', async () => {
   const first = writer.cut();
   const second = writer.metadata(7n, 9n).state(1n, 1n).entry(2n, 1n, data('b')).state(1n, 2n).cut();
   expect((await replay([first, second])).applied).toEqual(['1:a', '2:b']);
-  expect((await replay([first, second], { start: { index: 1n, term: 1n } })).applied).toEqual(['2:b']);
+  expect((await replay([first, second], { start: { index: 1n, term: 1n, voters: [] } })).applied).toEqual(['2:b']);
 });
 
 test('what cannot be is damaged', async () => {
@@ -61,7 +62,7 @@ test('what cannot be is damaged', async () => {
   const otherMember = log().metadata(8n, 9n);
   expect(await codeOf([otherMember.cut()])).toBe('damaged');
   const otherTerm = log().snapshot(5n, 2n);
-  expect(await codeOf([otherTerm.cut()], { start: { index: 5n, term: 3n } })).toBe('damaged');
+  expect(await codeOf([otherTerm.cut()], { start: { index: 5n, term: 3n, voters: [] } })).toBe('damaged');
 });
 
 test('a kind of record that is not known is another format', async () => {
@@ -72,4 +73,22 @@ test('entries that wait for their commit are bounded', async () => {
   const writer = log();
   for (let i = 1n; i < 100n; i++) writer.entry(i, 1n, Buffer.alloc(1000));
   expect(await codeOf([writer.cut()], { maxPendingBytes: 50_000 })).toBe('failed');
+});
+
+test('in a cluster with one voter all that was written is committed, up to a change that adds another', async () => {
+  const start = { index: 4n, term: 1n, voters: [7n] };
+  const change = (type: bigint, id: bigint): Buffer =>
+    encodeFields([
+      [0x10, type],
+      [0x18, id],
+    ]);
+  const writer = log().state(1n, 4n).entry(5n, 1n, data('a')).entry(6n, 1n, change(0n, 7n), 1).entry(7n, 1n, data('b'));
+  const alone = [writer.cut()];
+  expect((await replay(alone, { start })).report).toMatchObject({ commit: 7n, applied: 3, uncommitted: 0 });
+  expect((await replay(alone, { start: { ...start, voters: [7n, 8n] } })).report).toMatchObject({ commit: 4n, applied: 0, uncommitted: 3 });
+  expect((await replay(alone, { start: { ...start, voters: [8n] } })).report.uncommitted).toBe(3);
+  const joined = log().entry(5n, 1n, data('a')).entry(6n, 1n, change(0n, 8n), 1).entry(7n, 1n, data('b'));
+  expect((await replay([joined.cut()], { start })).report).toMatchObject({ commit: 6n, uncommitted: 1 });
+  const left = log().state(1n, 4n).entry(5n, 1n, change(1n, 8n), 1).state(1n, 5n).entry(6n, 1n, data('b'));
+  expect((await replay([left.cut()], { start: { ...start, voters: [7n, 8n] } })).report).toMatchObject({ commit: 6n, uncommitted: 0 });
 });
