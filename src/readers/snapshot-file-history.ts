@@ -1,10 +1,10 @@
 import type { RecordBatch } from '../model/batch.js';
 import type { RunContext } from '../model/run.js';
-import type { EtcdBackend } from '../wire/backend.js';
+import type { BackendView } from '../wire/backend.js';
 import { type LogOptions, type LogPiece, readLog } from './snapshot-file-log.js';
 
 /** The log itself: each record a revision key and the `mvccpb.KeyValue` that it is stored with. */
-export async function* historyOf(backend: EtcdBackend, log: LogOptions, run: RunContext): AsyncGenerator<RecordBatch> {
+export async function* historyOf(backend: BackendView, log: LogOptions, run: RunContext): AsyncGenerator<RecordBatch> {
   for await (const piece of readLog(backend, log, run)) yield packed(piece);
 }
 

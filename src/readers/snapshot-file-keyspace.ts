@@ -1,6 +1,6 @@
 import type { RunContext } from '../model/run.js';
 import type { RecordSorter } from '../sort/sorter.js';
-import type { EtcdBackend } from '../wire/backend.js';
+import type { BackendView } from '../wire/backend.js';
 import { leaseOf } from '../wire/keyvalue.js';
 import type { UsedLeases } from './snapshot-file-leases.js';
 import { type LogOptions, readLog } from './snapshot-file-log.js';
@@ -11,7 +11,7 @@ import { type LogOptions, readLog } from './snapshot-file-log.js';
  * @param sorter is finished by this
  */
 export async function keyspaceInto(
-  backend: EtcdBackend,
+  backend: BackendView,
   log: LogOptions,
   sorter: RecordSorter,
   used: UsedLeases,
@@ -34,7 +34,7 @@ export async function keyspaceInto(
 }
 
 /** Finds all leases that the log ever refers to. */
-export async function usedLeasesOf(backend: EtcdBackend, log: LogOptions, used: UsedLeases, run: RunContext): Promise<void> {
+export async function usedLeasesOf(backend: BackendView, log: LogOptions, used: UsedLeases, run: RunContext): Promise<void> {
   for await (const { count, leases } of readLog(backend, log, run)) {
     for (let i = 0; i < count; i++) {
       const lease = leases[i] as bigint;

@@ -1,7 +1,7 @@
 import type { Lease } from '../model/lease.js';
 import type { RunContext } from '../model/run.js';
 import { RecordSorter } from '../sort/sorter.js';
-import type { EtcdBackend } from '../wire/backend.js';
+import type { BackendView } from '../wire/backend.js';
 import type { StoredLease } from '../wire/backend-messages.js';
 
 const ID_BYTES = 8;
@@ -54,7 +54,7 @@ export class UsedLeases {
  * @param seenAt milliseconds since the Unix epoch: a lease of a file has its whole TTL before it,
  * since it starts again when a server loads the file
  */
-export async function* leasesInUse(backend: EtcdBackend, used: UsedLeases, seenAt: number): AsyncGenerator<readonly Lease[]> {
+export async function* leasesInUse(backend: BackendView, used: UsedLeases, seenAt: number): AsyncGenerator<readonly Lease[]> {
   // The bucket has negative ids last, so it is gone through twice.
   for (const negative of [true, false]) {
     let leases: Lease[] = [];

@@ -2,7 +2,7 @@ import { isSelected, selectsAll } from '../convert/select.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
 import type { KeySelection } from '../model/source.js';
-import { type EtcdBackend, inFile } from '../wire/backend.js';
+import { type BackendView, inFile } from '../wire/backend.js';
 import type { BoltRun } from '../wire/bbolt-walk.js';
 import { type KeyValueScan, newScan, scanKeyValue } from '../wire/keyvalue-scan.js';
 import { checkRevisionKey, decodeRevisionKey, MainRevision, TOMBSTONE_KEY_BYTES } from '../wire/revision-key.js';
@@ -39,7 +39,7 @@ export interface LogOptions {
  *
  * @throws FerryError `damaged`; the signal's reason
  */
-export async function* readLog(backend: EtcdBackend, options: LogOptions, run: RunContext): AsyncGenerator<LogPiece> {
+export async function* readLog(backend: BackendView, options: LogOptions, run: RunContext): AsyncGenerator<LogPiece> {
   const limit = new MainRevision(options.revision);
   const name = backend.bolt.source.name;
   let columns = newColumns(0);

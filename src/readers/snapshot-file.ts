@@ -7,7 +7,7 @@ import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { KeySelection, Source, SourceInfo } from '../model/source.js';
 import { RecordSorter } from '../sort/sorter.js';
-import { EtcdBackend } from '../wire/backend.js';
+import { type BackendView, EtcdBackend } from '../wire/backend.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 import { proveTrailer } from '../wire/snapshot-trailer.js';
 import { historyOf } from './snapshot-file-history.js';
@@ -42,13 +42,22 @@ export interface SnapshotFileOptions {
  * @throws FerryError `damaged`, `unknown-format`, `compacted`, `future-revision`
  */
 export async function openSnapshotFile(bytes: ByteSource, options: SnapshotFileOptions, run: RunContext): Promise<Source> {
-  const backend = await EtcdBackend.open(bytes);
+  return openBackend(bytes, await EtcdBackend.open(bytes), options, run);
+}
+
+/**
+ * As `openSnapshotFile`, for a backend that is open already: with the tail of a WAL, where the file
+ * is a stopped member's.
+ *
+ * @param bytes the file that the backend reads
+ */
+export async function openBackend(bytes: ByteSource, backend: BackendView, options: SnapshotFileOptions, run: RunContext): Promise<Source> {
   const revision = chosenRevision(backend, options.revision);
   return new SnapshotFileSource(bytes, backend, revision, options, run);
 }
 
 /** The revision to read at, as a server with this file would answer. */
-function chosenRevision(backend: EtcdBackend, wanted: bigint | undefined): bigint {
+function chosenRevision(backend: BackendView, wanted: bigint | undefined): bigint {
   if (wanted === undefined || wanted === 0n) return backend.revision;
   const { name } = backend.bolt.source;
   if (wanted > backend.revision) {
@@ -68,7 +77,7 @@ class SnapshotFileSource implements Source {
   readonly info: SourceInfo;
   readonly notes = new NoteBook();
   readonly #bytes: ByteSource;
-  readonly #backend: EtcdBackend;
+  readonly #backend: BackendView;
   readonly #options: SnapshotFileOptions;
   readonly #run: RunContext;
   readonly #closed = new AbortController();
@@ -77,7 +86,7 @@ class SnapshotFileSource implements Source {
   #proof: Promise<void> | undefined;
   #prepared: Promise<void> | undefined;
 
-  constructor(bytes: ByteSource, backend: EtcdBackend, revision: bigint, options: SnapshotFileOptions, run: RunContext) {
+  constructor(bytes: ByteSource, backend: BackendView, revision: bigint, options: SnapshotFileOptions, run: RunContext) {
     this.#bytes = bytes;
     this.#backend = backend;
     this.#options = options;
@@ -143,7 +152,7 @@ class SnapshotFileSource implements Source {
   }
 }
 
-function infoOf(backend: EtcdBackend, revision: bigint, options: SnapshotFileOptions): SourceInfo {
+function infoOf(backend: BackendView, revision: bigint, options: SnapshotFileOptions): SourceInfo {
   const { finishedCompactRevision, scheduledCompactRevision } = backend.meta;
   return {
     kind: options.kind ?? 'snapshot-file',

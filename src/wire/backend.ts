@@ -21,6 +21,9 @@ export interface BackendMeta {
   readonly clusterVersion: string | undefined;
 }
 
+/** What readers use of a backend: the file alone, or the file with a WAL's tail applied to it. */
+export type BackendView = Pick<EtcdBackend, 'bolt' | 'meta' | 'revision' | 'compacted' | 'log' | 'leases' | 'auth'>;
+
 /** etcd's v3 backend: the buckets of a snapshot file or of `member/snap/db`. */
 export class EtcdBackend {
   readonly bolt: BoltFile;
