@@ -1,0 +1,215 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { FerryError } from '../errors.js';
+import type { RecordBatch } from '../model/batch.js';
+import { NoteBook } from '../model/note.js';
+import type { RunContext } from '../model/run.js';
+import type { Source } from '../model/source.js';
+import { type ReplayReport, replayLog, tooLarge } from '../replay/raft-log.js';
+import { TailedBackend } from '../replay/v3-backend.js';
+import { readTailBase } from '../replay/v3-base.js';
+import { V3Tail } from '../replay/v3-tail.js';
+import { V3Wants } from '../replay/v3-wants.js';
+import { type BackendView, EtcdBackend } from '../wire/backend.js';
+import { ENTRY_NORMAL, type RaftEntry, type SnapshotMetadata } from '../wire/raft.js';
+import { decodeV3Request, type V3Request } from '../wire/raft-v3.js';
+import { openSnap } from '../wire/snap.js';
+import { DataDirFile, withFiles } from './data-dir-file.js';
+import { refuseInUse } from './data-dir-in-use.js';
+import { type DataDirLayout, findDataDir, snapDbFiles, snapFiles, walSegments } from './data-dir-layout.js';
+import { type DataDirOptions, DEFAULT_MAX_MEMORY } from './data-dir-v2.js';
+import { openBackend, type SnapshotFileOptions } from './snapshot-file.js';
+
+/** As for the v2 tree, and what choosing and sorting revisions takes. */
+export type DataDirV3Options = DataDirOptions & Pick<SnapshotFileOptions, 'revision' | 'history' | 'tmpDir' | 'sortBudget'>;
+
+/** A stopped member's database, brought up to date from its WAL. */
+export interface MemberBackend {
+  readonly backend: BackendView;
+  /** The database file, open. */
+  readonly file: DataDirFile;
+  readonly report: ReplayReport;
+  readonly notes: NoteBook;
+}
+
+/**
+ * Reads the v3 keyspace of a stopped member: `member/snap/db`, and what its WAL says happened after the
+ * database was last written: all that etcd acknowledged, at the same revisions. Nothing in the
+ * directory is changed.
+ *
+ * @param path the data dir (`member/` in it), of etcd 3.0 to 3.6
+ * @throws FerryError `usage` when a running etcd uses it; `damaged`; `not-found`; `failed` when the tail
+ * of the WAL takes more than `maxMemory`; `compacted` and `future-revision` as `openSnapshotFile`
+ */
+export async function openDataDirV3(path: string, options: DataDirV3Options, run: RunContext): Promise<Source> {
+  const layout = await findDataDir(path, options.walDir);
+  await refuseInUse(layout, run.warn);
+  const member = await openMember(layout, options, run);
+  try {
+    const { location, selection, tmpDir, revision, history, sortBudget } = options;
+    const source = await openBackend(
+      member.file,
+      member.backend,
+      {
+        ...{ location, selection, tmpDir, kind: 'data-dir', skipHashCheck: true },
+        ...(revision === undefined ? {} : { revision }),
+        ...(history === undefined ? {} : { history }),
+        ...(sortBudget === undefined ? {} : { sortBudget }),
+      },
+      run,
+    );
+    source.notes.merge(member.notes.list());
+    return memberSource(source, layout, member.report);
+  } catch (thrown) {
+    await member.file.close();
+    throw thrown;
+  }
+}
+
+/**
+ * Opens the database and applies the tail of the WAL to it, in memory.
+ *
+ * @returns a file for the caller to close
+ * @throws FerryError as `openDataDirV3`
+ */
+export async function openMember(layout: DataDirLayout, options: DataDirOptions, run: RunContext): Promise<MemberBackend> {
+  const notes = new NoteBook();
+  const start = await newestSnap(layout, notes);
+  const { file, base } = await openDatabase(layout, start);
+  try {
+    const { requests, report } = await readTail(layout, start, base.meta.consistentIndex ?? 0n, options, run);
+    noteTail(notes, requests, report, options);
+    if (requests.length === 0) return { backend: base, file, report, notes };
+    const wants = new V3Wants();
+    for (const { operation } of requests) wants.add(operation);
+    const state = await readTailBase(base, wants, options.maxMemory ?? DEFAULT_MAX_MEMORY, run.signal);
+    const tail = new V3Tail(state, wants);
+    for (const request of requests) tail.apply(request);
+    if (state.auth.lostPasswords > 0) {
+      const message = 'passwords set in the tail of the WAL, which has no hash of them (etcd before 3.5): these users have no password';
+      notes.add('password-not-replayed', message, { lossy: true, count: state.auth.lostPasswords });
+    }
+    return { backend: new TailedBackend(base, tail, state.auth.data(), report.lastIndex), file, report, notes };
+  } catch (thrown) {
+    await file.close();
+    throw thrown;
+  }
+}
+
+function memberSource(source: Source, layout: DataDirLayout, { metadata }: ReplayReport): Source {
+  return {
+    info: { ...source.info, ...metadata },
+    notes: source.notes,
+    leases: () => source.leases(),
+    auth: () => source.auth(),
+    records: async function* (): AsyncGenerator<RecordBatch> {
+      yield* source.records();
+      // Nothing kept etcd from starting meanwhile.
+      await refuseInUse(layout, () => {});
+    },
+    close: () => source.close(),
+  };
+}
+
+/** The newest `.snap` file that is whole: the WAL is read from its place on. */
+async function newestSnap(layout: DataDirLayout, notes: NoteBook): Promise<SnapshotMetadata> {
+  for (const { path } of await snapFiles(layout)) {
+    try {
+      return await withFiles([path], ([file]) => openSnap(file as DataDirFile));
+    } catch (thrown) {
+      const error = FerryError.from(thrown);
+      if (error.code !== 'damaged') throw error;
+      notes.add('snap-damaged', 'damaged .snap files; more of the WAL was read instead', { example: error.message });
+    }
+  }
+  return { index: 0n, term: 0n, voters: [] };
+}
+
+/** `db`, or the database that was received from a leader with the newest `.snap` file and not put in its place yet. */
+async function openDatabase(layout: DataDirLayout, start: SnapshotMetadata): Promise<{ file: DataDirFile; base: EtcdBackend }> {
+  const received = (await snapDbFiles(layout)).find(({ index }) => index === start.index);
+  const path = join(layout.snapDir, 'db');
+  const candidates = [...((await exists(path)) ? [path] : []), ...(received === undefined ? [] : [received.path])];
+  if (candidates.length === 0) {
+    throw new FerryError('not-found', `${layout.snapDir} holds no db: this member has no v3 keys`, {
+      hint: 'Read its v2 tree with --api v2.',
+    });
+  }
+  let found = 0n;
+  for (const candidate of candidates) {
+    const file = await DataDirFile.open(candidate);
+    try {
+      const base = await EtcdBackend.open(file);
+      found = base.meta.consistentIndex ?? 0n;
+      if (found >= start.index || candidate === received?.path) return { file, base };
+      await file.close();
+    } catch (thrown) {
+      await file.close();
+      throw thrown;
+    }
+  }
+  throw new FerryError('damaged', `${path} ends at raft index ${found}, but the newest .snap file stands for ${start.index}`, {
+    hint: 'The database that belongs to it (.snap.db) is missing: read another member.',
+  });
+}
+
+interface Tail {
+  readonly requests: readonly V3Request[];
+  readonly report: ReplayReport;
+}
+
+/** What the WAL holds for the v3 store after the index the database stands at. */
+async function readTail(
+  layout: DataDirLayout,
+  start: SnapshotMetadata,
+  consistentIndex: bigint,
+  options: DataDirOptions,
+  run: RunContext,
+): Promise<Tail> {
+  const maxMemory = options.maxMemory ?? DEFAULT_MAX_MEMORY;
+  const requests: V3Request[] = [];
+  let bytes = 0;
+  const take = (entry: RaftEntry): void => {
+    if (entry.index <= consistentIndex || entry.type !== ENTRY_NORMAL || entry.data.length === 0) return;
+    // A copy: the entry shares a megabyte with others.
+    const request = decodeV3Request(Buffer.from(entry.data));
+    if (request.operation.kind === 'none' || request.operation.kind === 'read') return;
+    requests.push(request);
+    bytes += entry.data.length;
+    if (bytes > maxMemory) throw tooLarge(maxMemory);
+  };
+  const paths = (await walSegments(layout, start.index)).map((file) => file.path);
+  const replay = { start, maxPendingBytes: maxMemory, includeUncommitted: options.includeUncommitted ?? false, signal: run.signal };
+  const report = await withFiles(paths, (segments) => replayLog(segments, replay, take));
+  return { requests, report };
+}
+
+function noteTail(notes: NoteBook, requests: readonly V3Request[], report: ReplayReport, options: DataDirOptions): void {
+  const applied = options.includeUncommitted === true ? 'applied as asked for' : 'left out';
+  if (requests.length > 0) {
+    notes.add('wal-tail', 'operations that only the WAL held, the database not yet; applied', { count: requests.length });
+  }
+  if (report.uncommitted > 0) {
+    notes.add('uncommitted-entries', `entries of the WAL after its commit index ${report.commit}, ${applied}`, {
+      count: report.uncommitted,
+    });
+  }
+  for (const { operation } of requests) {
+    if (operation.kind !== 'unknown') continue;
+    const message = 'operations of the WAL that this release does not know, left out';
+    notes.add('wal-not-replayed', message, { lossy: true, example: `field ${operation.field}` });
+  }
+  if (report.tornTail !== undefined) {
+    const { segment, offset, reason } = report.tornTail;
+    notes.add('wal-torn-tail', 'the WAL ends with a record that was not wholly written', {
+      example: `${segment}, byte ${offset}: ${reason}`,
+    });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

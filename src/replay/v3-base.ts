@@ -1,0 +1,90 @@
+import type { AuthData } from '../model/auth.js';
+import type { EtcdBackend } from '../wire/backend.js';
+import { decodeKeyValue } from '../wire/keyvalue.js';
+import { newScan, scanKeyValue } from '../wire/keyvalue-scan.js';
+import { eachField } from '../wire/raft.js';
+import { TOMBSTONE_KEY_BYTES } from '../wire/revision-key.js';
+import { readVarint, readVarint64 } from '../wire/varint.js';
+import { type Alarm, V3Alarms } from './v3-alarms.js';
+import { V3Auth } from './v3-auth.js';
+import { V3Keyspace } from './v3-keyspace.js';
+import type { TailBase, TailLease } from './v3-tail.js';
+import type { V3Wants } from './v3-wants.js';
+
+/**
+ * Reads from the file what a tail looks at, in one pass over its log of changes: the last state of
+ * every key wanted, and of every key attached to a lease wanted.
+ *
+ * @param maxMemory most bytes of memory it may take
+ * @throws FerryError `failed` when it takes more; `damaged`
+ */
+export async function readTailBase(backend: EtcdBackend, wants: V3Wants, maxMemory: number, signal: AbortSignal): Promise<TailBase> {
+  const keyspace = new V3Keyspace(maxMemory);
+  const leases = new Map<bigint, TailLease>();
+  for await (const { id, ttl, remainingTtl } of backend.leases()) if (wants.leases.has(id)) leases.set(id, { ttl, remainingTtl });
+  await loadKeys(backend, wants, keyspace, signal);
+  const small = await readSmallBuckets(backend);
+  return {
+    revision: backend.revision,
+    compacted: backend.compacted,
+    keyspace,
+    leases,
+    auth: new V3Auth(small.auth, small.authRevision),
+    alarms: new V3Alarms(small.alarms),
+  };
+}
+
+async function loadKeys(backend: EtcdBackend, wants: V3Wants, keyspace: V3Keyspace, signal: AbortSignal): Promise<void> {
+  const scan = newScan();
+  for await (const { bytes, keys, values, ends, count } of backend.log()) {
+    signal.throwIfAborted();
+    for (let i = 0; i < count; i++) {
+      const [at, value, end] = [keys[i] as number, values[i] as number, ends[i] as number];
+      scanKeyValue(bytes, value, end, scan);
+      // What --bump-revision leaves behind is no key.
+      if (scan.keyStart === scan.keyEnd) continue;
+      const key = bytes.toString('latin1', scan.keyStart, scan.keyEnd);
+      if (value - at === TOMBSTONE_KEY_BYTES) keyspace.delete(key);
+      else if (wants.keys.has(key) || wants.leases.has(scan.lease)) {
+        const kv = decodeKeyValue(bytes, value, end);
+        keyspace.load(key, { ...kv, value: wants.values.has(key) ? Buffer.from(kv.value) : undefined });
+        // It was wanted for a lease that it has no more.
+      } else keyspace.delete(key);
+    }
+  }
+  keyspace.sort();
+}
+
+interface SmallBuckets {
+  readonly auth: AuthData | undefined;
+  readonly authRevision: bigint;
+  readonly alarms: readonly Alarm[];
+}
+
+async function readSmallBuckets(backend: EtcdBackend): Promise<SmallBuckets> {
+  const { bolt } = backend;
+  const buckets = await bolt.buckets();
+  let authRevision = 0n;
+  const alarms: Alarm[] = [];
+  const auth = buckets.get('auth');
+  if (auth !== undefined) {
+    for await (const [key, value] of bolt.entries(auth, 'auth')) {
+      if (key.toString('latin1') === 'authRevision' && value.length === 8) authRevision = value.readBigUInt64BE();
+    }
+  }
+  const alarm = buckets.get('alarm');
+  if (alarm !== undefined) for await (const [key] of bolt.entries(alarm, 'alarm')) alarms.push(decodeAlarm(key));
+  return { auth: await backend.auth(), authRevision, alarms };
+}
+
+/** Decodes an etcdserverpb.AlarmMember, which the `alarm` bucket has as its keys. */
+function decodeAlarm(message: Buffer): Alarm {
+  const alarm = { memberId: 0n, alarm: 0 };
+  eachField(message, (tag, c) => {
+    if (tag === 0x08) alarm.memberId = readVarint64(c);
+    else if (tag === 0x10) alarm.alarm = readVarint(c);
+    else return false;
+    return true;
+  });
+  return alarm;
+}
