@@ -47,6 +47,7 @@ export class Endpoint {
   readonly #options: ChannelOptions;
   /** grpc-js takes a receive limit by channel, not by call. The channels share their connections. */
   readonly #hosts = new Map<number, Host>();
+  readonly #clients = new Set<Client>();
 
   /** @throws FerryError `usage` when the address is no http or https URL, or the certificates are none */
   constructor(address: string, tls: TlsOptions | undefined) {
@@ -65,7 +66,13 @@ export class Endpoint {
       host = new Host(this.#target, this.#credentials, { ...channelOptions(receiveBytes), ...this.#options });
       this.#hosts.set(receiveBytes, host);
     }
-    return host.getServiceClient(service);
+    const client = host.getServiceClient(service);
+    this.#clients.add(client);
+    return client;
+  }
+
+  isReady(client: Client): boolean {
+    return client.getChannel().getConnectivityState(true) === connectivityState.READY;
   }
 
   /**
@@ -113,7 +120,8 @@ export class Endpoint {
   }
 
   close(): void {
-    for (const host of this.#hosts.values()) host.close();
+    // Not by etcd3's Host.close(), which waits a second for a channel that is still connecting.
+    for (const client of this.#clients) client.close();
   }
 }
 

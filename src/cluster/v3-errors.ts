@@ -81,61 +81,63 @@ const TOKEN: Known = { code: 'unauthorized', reason: 'invalid-token', hint: CRED
  * 3.4 to 3.6 have it, without the `etcdserver: ` or `auth: ` before it. Their gRPC codes differ
  * between services and versions, and some arrive as UNKNOWN, so the text is what tells them.
  */
-const ETCD_ERRORS: Readonly<Record<string, Known>> = {
-  'mvcc: required revision has been compacted': { code: 'compacted', hint: 'Ask for a newer revision.' },
-  'mvcc: required revision is a future revision': { code: 'future-revision', hint: 'Ask for an older revision.' },
-  'mvcc: database space exceeded': {
-    code: 'no-space',
-    message: 'the cluster is out of space (alarm NOSPACE)',
-    hint: 'Compact and defragment it, or raise its quota, then clear the alarm (etcdctl alarm disarm).',
-  },
-  'too many operations in txn request': { code: 'failed', reason: 'too-many-operations' },
-  'request is too large': { code: 'failed', reason: 'request-too-large', hint: 'Raise --max-request-bytes of the server.' },
-  'permission denied': {
-    code: 'unauthorized',
-    reason: 'permission-denied',
-    hint: "Grant the user's roles what is missing, or use another user.",
-  },
-  'invalid auth token': TOKEN,
-  'revision of auth store is old': TOKEN,
-  'revision in header is old': TOKEN,
-  'user name is empty': {
-    code: 'unauthorized',
-    message: 'authentication is on, and no user was given',
-    reason: 'permission-denied',
-    hint: 'Give --user and --password, or a client certificate that names a user.',
-  },
-  'authentication failed, invalid user ID or password': {
-    code: 'unauthorized',
-    message: 'the user or its password is wrong',
-    hint: CREDENTIALS,
-  },
-  'authentication failed, password was given for no password user': {
-    code: 'unauthorized',
-    message: 'the user has no password',
-    hint: 'Log in by certificate (--cert, --key).',
-  },
-  'authentication is not enabled': { code: 'failed', reason: 'auth-not-enabled' },
-  'lease already exists': { code: 'in-the-way', reason: 'already-exists' },
-  'user name already exists': { code: 'in-the-way', reason: 'already-exists' },
-  'role name already exists': { code: 'in-the-way', reason: 'already-exists' },
-  'requested lease not found': { code: 'failed', reason: 'lease-not-found' },
-  'too many requests': { ...TRANSIENT, notApplied: true },
-  'no leader': { ...TRANSIENT, notApplied: true },
-  'leader changed': TRANSIENT,
-  'server stopped': TRANSIENT,
-  'request timed out': TRANSIENT,
-  'request timed out, possibly due to previous leader failure': TRANSIENT,
-  'request timed out, possibly due to connection lost': TRANSIENT,
-  'request timed out, waiting for the applied index took too long': TRANSIENT,
-  'unhealthy cluster': TRANSIENT,
-  'rpc not supported for learner': { ...TRANSIENT, notApplied: true, hint: 'Name an endpoint that is not a learner.' },
-  'corrupt cluster': {
-    code: 'failed',
-    message: 'the cluster says that it is corrupt (alarm CORRUPT)',
-    hint: 'Find the sound members before anything else.',
-  },
-};
+const ETCD_ERRORS: ReadonlyMap<string, Known> = new Map(
+  Object.entries<Known>({
+    'mvcc: required revision has been compacted': { code: 'compacted', hint: 'Ask for a newer revision.' },
+    'mvcc: required revision is a future revision': { code: 'future-revision', hint: 'Ask for an older revision.' },
+    'mvcc: database space exceeded': {
+      code: 'no-space',
+      message: 'the cluster is out of space (alarm NOSPACE)',
+      hint: 'Compact and defragment it, or raise its quota, then clear the alarm (etcdctl alarm disarm).',
+    },
+    'too many operations in txn request': { code: 'failed', reason: 'too-many-operations' },
+    'request is too large': { code: 'failed', reason: 'request-too-large', hint: 'Raise --max-request-bytes of the server.' },
+    'permission denied': {
+      code: 'unauthorized',
+      reason: 'permission-denied',
+      hint: "Grant the user's roles what is missing, or use another user.",
+    },
+    'invalid auth token': TOKEN,
+    'revision of auth store is old': TOKEN,
+    'revision in header is old': TOKEN,
+    'user name is empty': {
+      code: 'unauthorized',
+      message: 'authentication is on, and no user was given',
+      reason: 'permission-denied',
+      hint: 'Give --user and --password, or a client certificate that names a user.',
+    },
+    'authentication failed, invalid user ID or password': {
+      code: 'unauthorized',
+      message: 'the user or its password is wrong',
+      hint: CREDENTIALS,
+    },
+    'authentication failed, password was given for no password user': {
+      code: 'unauthorized',
+      message: 'the user has no password',
+      hint: 'Log in by certificate (--cert, --key).',
+    },
+    'authentication is not enabled': { code: 'failed', reason: 'auth-not-enabled' },
+    'lease already exists': { code: 'in-the-way', reason: 'already-exists' },
+    'user name already exists': { code: 'in-the-way', reason: 'already-exists' },
+    'role name already exists': { code: 'in-the-way', reason: 'already-exists' },
+    'requested lease not found': { code: 'failed', reason: 'lease-not-found' },
+    'too many requests': { ...TRANSIENT, notApplied: true },
+    'no leader': { ...TRANSIENT, notApplied: true },
+    'leader changed': TRANSIENT,
+    'server stopped': TRANSIENT,
+    'request timed out': TRANSIENT,
+    'request timed out, possibly due to previous leader failure': TRANSIENT,
+    'request timed out, possibly due to connection lost': TRANSIENT,
+    'request timed out, waiting for the applied index took too long': TRANSIENT,
+    'unhealthy cluster': TRANSIENT,
+    'rpc not supported for learner': { ...TRANSIENT, notApplied: true, hint: 'Name an endpoint that is not a learner.' },
+    'corrupt cluster': {
+      code: 'failed',
+      message: 'the cluster says that it is corrupt (alarm CORRUPT)',
+      hint: 'Find the sound members before anything else.',
+    },
+  }),
+);
 
 const CANCELLED = 1;
 const DEADLINE_EXCEEDED = 4;
@@ -153,7 +155,7 @@ const UNAUTHENTICATED = 16;
  */
 export function rpcError(status: GrpcStatus, address: string): FerryError {
   const known = knownEtcd(status.details) ?? knownGrpc(status, address);
-  const said = known.message ?? status.details.replace(/^etcdserver: (mvcc: )?|^auth: /, '');
+  const said = (known.message ?? status.details.replace(/^etcdserver: (mvcc: )?|^auth: /, '')).replaceAll(/\s+/g, ' ').trim();
   const options = { cause: new RpcFailure(status, known), ...(known.hint === undefined ? {} : { hint: known.hint }) };
   return new FerryError(known.code, `${address}: ${said}`, options);
 }
@@ -168,7 +170,7 @@ export function outcomeUnknown(error: FerryError): FerryError {
 
 function knownEtcd(details: string): Known | undefined {
   const own = /^(?:etcdserver|auth): (.*)$/s.exec(details);
-  return own === null ? undefined : ETCD_ERRORS[own[1] as string];
+  return own === null ? undefined : ETCD_ERRORS.get(own[1] as string);
 }
 
 function knownGrpc({ code, details }: GrpcStatus, address: string): Known {
@@ -241,12 +243,13 @@ function knownConnection(details: string, address: string): Known {
     code: 'unreachable',
     transient: true,
     notApplied: neverSent,
-    message: trouble?.[1] ?? (plain ?? details).replaceAll(/\s+/g, ' '),
-    ...(trouble === undefined ? {} : { hint: trouble[2] || closedHint(address) }),
+    message: trouble?.[1] ?? plain ?? details,
+    ...(trouble === undefined ? {} : { hint: trouble[2] || closedHint(address, neverSent) }),
   };
 }
 
-function closedHint(address: string): string {
+function closedHint(address: string, whileConnecting: boolean): string {
+  if (!whileConnecting) return 'See whether the server was stopped, and the network.';
   if (!address.startsWith('https:')) return 'If the server speaks TLS there, use https:// instead of http://.';
   return 'If the server does not speak TLS there, use http:// instead of https://; if it asks for client certificates, give --cert and --key.';
 }

@@ -18,10 +18,13 @@ export interface CallSettings {
   readonly repeatable: boolean;
 }
 
-/** What is known of the endpoints asked for one call. */
+/** What one call has met so far. */
 interface Round {
   readonly failed: Set<Endpoint>;
-  readonly giveUpAt: number;
+  /** When the trouble began, in milliseconds since the epoch: the dial timeout counts from there. */
+  since: number | undefined;
+  /** Whether the request itself has gone out in this try. */
+  sent: boolean;
   pause: number;
 }
 
@@ -58,16 +61,21 @@ export class Failover {
    *   repeatable was sent and no answer came
    */
   async unary<T>(service: Service, start: StartCall<T>, settings: CallSettings): Promise<T> {
-    const round: Round = { failed: new Set(), giveUpAt: Date.now() + this.#options.dialTimeout, pause: FIRST_PAUSE };
+    const round: Round = { failed: new Set(), since: undefined, sent: false, pause: FIRST_PAUSE };
     let renewed = false;
     for (;;) {
       const endpoint = this.#next(round);
       let token: string | undefined;
+      round.sent = false;
       try {
         const client = endpoint.client(service, settings.receiveBytes);
         await this.#ready(endpoint, client, settings.signal, round);
         token = await this.#tokens.token(endpoint, settings.signal);
-        const answer = await endpoint.unary(start, client, this.#tokens.metadata(token), this.#limits(settings.signal));
+        round.sent = true;
+        const answer = await endpoint.unary(start, client, this.#tokens.metadata(token), {
+          timeout: this.#options.commandTimeout,
+          signal: settings.signal,
+        });
         this.#answered = true;
         return answer;
       } catch (thrown) {
@@ -103,13 +111,14 @@ export class Failover {
 
   /** Shares what is left of the dial timeout among the endpoints that are still to be tried. */
   async #ready(endpoint: Endpoint, client: Client, signal: AbortSignal | undefined, round: Round): Promise<void> {
+    if (endpoint.isReady(client)) return;
+    round.since ??= Date.now();
     const left = this.#endpoints.length - round.failed.size;
-    const timeout = Math.max(50, (round.giveUpAt - Date.now()) / Math.max(1, left));
-    await endpoint.ready(client, { timeout, signal });
+    await endpoint.ready(client, { timeout: Math.max(50, this.#timeLeft(round) / Math.max(1, left)), signal });
   }
 
-  #limits(signal: AbortSignal | undefined): { timeout: number; signal: AbortSignal | undefined } {
-    return { timeout: this.#options.commandTimeout, signal };
+  #timeLeft({ since }: Round): number {
+    return since === undefined ? this.#options.dialTimeout : since + this.#options.dialTimeout - Date.now();
   }
 
   /** Returns when the call may be made once more, else throws. */
@@ -117,11 +126,12 @@ export class Failover {
     if (!(thrown instanceof FerryError) || !isTransient(thrown) || settings.signal?.aborted) throw thrown;
     const failure = failureOf(thrown);
     endpoint.deadUntil = Date.now() + DEAD_FOR;
-    if (!settings.repeatable && failure?.notApplied !== true) throw outcomeUnknown(thrown);
+    if (round.sent && !settings.repeatable && failure?.notApplied !== true) throw outcomeUnknown(thrown);
     round.failed.add(endpoint);
+    round.since ??= Date.now();
     if (round.failed.size < this.#endpoints.length) return;
     // A member that restarts or an election is worth a wait; an address that never answered is not.
-    if (!this.#answered || failure?.reason === 'timed-out' || Date.now() + round.pause >= round.giveUpAt) throw this.#allFailed(thrown);
+    if (!this.#answered || failure?.reason === 'timed-out' || round.pause >= this.#timeLeft(round)) throw this.#allFailed(thrown);
     await new Promise((resolve) => setTimeout(resolve, round.pause));
     round.pause *= 2;
     round.failed.clear();

@@ -120,8 +120,8 @@ for (const etcd of etcdVersions()) {
 test('nobody listening: unreachable at once, with the address and a hint', async () => {
   const address = `http://127.0.0.1:${await freePort()}`;
   const started = Date.now();
-  const error = await failure(connectV3(clusterOptions(address)));
+  const error = await failure(connectV3(clusterOptions(address, { dialTimeout: 20_000 })));
   expect(error).toMatchObject({ code: 'unreachable', message: `${address}: connection refused` });
   expect(error.hint).toContain('etcd is running');
-  expect(Date.now() - started).toBeLessThan(1500);
+  expect(Date.now() - started).toBeLessThan(10_000);
 });

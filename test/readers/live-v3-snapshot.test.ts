@@ -1,0 +1,140 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { V3Cluster } from '../../src/cluster/v3.js';
+import { connectV3 } from '../../src/cluster/v3-connect.js';
+import { FerryError } from '../../src/errors.js';
+import { quietRun } from '../../src/model/run.js';
+import { spoolSnapshot } from '../../src/readers/live-v3-snapshot.js';
+import { encodeTxn } from '../../src/wire/rpc-request.js';
+import { clusterOptions, failure } from '../support/cluster.js';
+import { EtcdServer, etcdVersions } from '../support/etcd.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
+
+let dir: string;
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'snapshot-'));
+});
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+for (const etcd of etcdVersions()) {
+  describe(`etcd ${etcd.version}`, () => {
+    let server: EtcdServer;
+    let cluster: V3Cluster;
+    beforeAll(async () => {
+      server = await EtcdServer.start(etcd);
+      cluster = await connectV3(clusterOptions(server.endpoint));
+      for (let i = 0; i < 40; i++) {
+        const put = { kind: 'put' as const, key: Buffer.from(`k/${i}`), value: Buffer.alloc(100_000, i), lease: 0n };
+        await cluster.call('KV/Txn', encodeTxn({ compares: [], success: [put], failure: [] }));
+      }
+    });
+    afterAll(async () => {
+      await cluster.close();
+      await server.stop();
+    });
+
+    test('is a snapshot file that etcd itself takes, and leaves no name behind', async () => {
+      const snapshot = await spoolSnapshot(cluster, dir, quietRun());
+      expect(readdirSync(dir)).toEqual([]);
+      expect(snapshot.size % 512).toBe(32);
+      const path = join(dir, 'taken.db');
+      writeFileSync(path, await snapshot.read(0, snapshot.size));
+      await snapshot.close();
+      const status = JSON.parse(
+        await server.run(etcd.snapshotTool.split('/').at(-1) as string, ['snapshot', 'status', path, '-w', 'json'], { ETCDCTL_API: '3' }),
+      );
+      // 40 puts after revision 1. (3.4 and 3.5 check the hash on restore.)
+      expect(status).toMatchObject({ revision: 41 });
+      await server.run(etcd.snapshotTool.split('/').at(-1) as string, ['snapshot', 'restore', path, '--data-dir', join(dir, 'restored')], {
+        ETCDCTL_API: '3',
+      });
+      for (const name of readdirSync(dir)) rmSync(join(dir, name), { recursive: true });
+    });
+
+    test('a connection lost in the middle is an error, and the spool is gone', async () => {
+      let bytes = 0;
+      await using proxy = await TcpProxy.start(server.port, (self, length) => {
+        bytes += length;
+        if (bytes > 1_000_000) self.cut();
+      });
+      const cut = await connectV3(clusterOptions(proxy.endpoint));
+      expect((await failure(spoolSnapshot(cut, dir, quietRun()))).code).toBe('unreachable');
+      expect(readdirSync(dir)).toEqual([]);
+      await cut.close();
+    });
+
+    test('a server that stalls in the middle, and an interruption, end it', async () => {
+      let bytes = 0;
+      await using proxy = await TcpProxy.start(server.port, (self, length) => {
+        bytes += length;
+        if (bytes > 1_000_000) self.stall();
+      });
+      const stalled = await connectV3(clusterOptions(proxy.endpoint, { commandTimeout: 500 }));
+      const started = Date.now();
+      expect(await failure(spoolSnapshot(stalled, dir, quietRun()))).toMatchObject({
+        code: 'unreachable',
+        message: `${proxy.endpoint}: no answer in time`,
+      });
+      expect(Date.now() - started).toBeLessThan(4500);
+      await stalled.close();
+      const stop = new AbortController();
+      const reason = new FerryError('interrupted', 'stop');
+      const run = { ...quietRun(stop.signal), progress: () => stop.abort(reason) };
+      await expect(spoolSnapshot(cluster, dir, run)).rejects.toBe(reason);
+    });
+
+    test('a stream that ends early, or was changed, is not believed', async () => {
+      const blobs: Buffer[] = [];
+      for await (const blob of cluster.snapshot()) blobs.push(blob);
+      const faked = (change: (all: Buffer[]) => Buffer[]): V3Cluster =>
+        Object.assign(Object.create(cluster) as V3Cluster, {
+          location: 'fake',
+          status: () => cluster.status(),
+          snapshot: async function* () {
+            yield* change(blobs);
+          },
+        });
+      expect(
+        (
+          await (
+            await spoolSnapshot(
+              faked((all) => all),
+              dir,
+              quietRun(),
+            )
+          ).read(0, 16)
+        ).length,
+      ).toBe(16);
+      const early = await failure(
+        spoolSnapshot(
+          faked((all) => all.slice(0, -1)),
+          dir,
+          quietRun(),
+        ),
+      );
+      expect(early).toMatchObject({ code: 'damaged' });
+      expect(early.message).toContain('without the hash');
+      const flip = (all: Buffer[]): Buffer[] =>
+        all.map((blob, i) => (i === 3 ? Buffer.from(blob.map((byte, at) => (at === 7 ? byte ^ 1 : byte))) : blob));
+      expect((await failure(spoolSnapshot(faked(flip), dir, quietRun()))).message).toContain('differs from the hash');
+      expect(
+        (
+          await failure(
+            spoolSnapshot(
+              faked(() => []),
+              dir,
+              quietRun(),
+            ),
+          )
+        ).code,
+      ).toBe('damaged');
+    });
+  });
+}
+
+test('a temporary directory that is not there', async () => {
+  const cluster = { status: async () => ({ dbSize: 1n }) } as V3Cluster;
+  expect((await failure(spoolSnapshot(cluster, join(dir, 'none'), quietRun()))).code).toBe('not-found');
+});
