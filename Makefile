@@ -22,21 +22,26 @@ format: node_modules/.installed ## write the sources as the formatter wants them
 	npx biome check --write .
 
 check: dist/.built ## formatter, linter (with the rooms' order), types, unused code, package shape
-	npx biome ci .
-	npx tsc -p test/tsconfig.json --noEmit
-	npx knip
-	npx publint --strict
-	npx attw --pack . --profile esm-only --quiet
+	npm run --silent lint
+	npm run --silent types
+	npm run --silent unused
+	npm run --silent package
 
 .cache/etcd/.fetched: test/support/fetch-etcd.sh
 	test/support/fetch-etcd.sh
 	@touch $@
 
 test: dist/.built .cache/etcd/.fetched ## all tests, against every etcd found (at most 8 minutes on 2 cores)
-	npx vitest run --config test/vitest.config.ts
+	npm run --silent test
 
 soak: dist/.built .cache/etcd/.fetched ## the long rounds of the same tests
-	SOAK=1 npx vitest run --config test/vitest.config.ts
+	SOAK=1 npm run --silent test
+
+bench: dist/.built .cache/etcd/.fetched ## measure beside etcdctl, in pairs; BENCH_KEYS and BENCH_RUNS choose
+	npm run --silent bench
+
+demo: dist/.built .cache/etcd/.fetched ## the main job on a real etcd: back up, verify, inspect, restore, compare
+	@test/support/demo.sh
 
 clean: ## remove what was built and fetched
 	rm -rf dist .cache coverage node_modules

@@ -27,7 +27,7 @@ export const EXIT_BY_CODE = {
 export type FerryErrorCode = keyof typeof EXIT_BY_CODE;
 
 /** With several results, the exit status is the first of these that is present. */
-const EXIT_RANK = [143, 130, 2, 12, 13, 10, 14, 11, 1, 4, 3];
+const EXIT_RANK = [143, 130, 12, 13, 10, 14, 11, 1, 2, 4, 3];
 
 export interface FerryErrorOptions {
   /** What the user can do about it, as a sentence. */

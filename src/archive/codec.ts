@@ -44,7 +44,11 @@ export async function compressBytes(raw: Buffer, compress: Compression): Promise
 /** @throws FerryError `usage` when archives cannot be compressed so by this runtime */
 export function checkCanCompress(compress: Compression): void {
   if (canCompress(compress)) return;
-  throw new FerryError('usage', 'this Node cannot write zstd', { hint: 'Use Node 22.15 or later, or --compress gzip.' });
+  throw cannotWriteZstd();
+}
+
+function cannotWriteZstd(): FerryError {
+  return new FerryError('usage', 'this Node cannot write zstd', { hint: 'Use Node 22.15 or later, or --compress gzip.' });
 }
 
 /**
@@ -75,8 +79,10 @@ function outputOptions(rawSize: number): { chunkSize: number; maxOutputLength: n
 async function zstdCompress(raw: Buffer): Promise<Buffer> {
   checkCanCompress('zstd');
   const compress = zstdZlib.zstdCompress;
-  if (compress === undefined) throw new FerryError('usage', 'this Node cannot write zstd');
-  return promisify(compress)(raw, { chunkSize: CHUNK });
+  // The size is pledged so that it stands in the frame, as readers want it.
+  const stored = compress && (await promisify(compress)(raw, { chunkSize: CHUNK, pledgedSrcSize: raw.length }));
+  if (stored === undefined || zstdContentSize(stored) !== raw.length) throw cannotWriteZstd();
+  return stored;
 }
 
 /** One frame that states its content size; anything else is not ours. */

@@ -108,15 +108,17 @@ export function encodeHeader(header: ArchiveHeader): Buffer {
 }
 
 /**
- * Reads `etcdferry.json`. The version is looked at before anything else.
+ * Reads the `etcdferry.json` of an archive whose manifest has this release's format version.
  *
  * @param where the archive's name, for messages
- * @throws FerryError `unknown-format` for a version this release does not know, `damaged` for anything else that is wrong
+ * @throws FerryError `damaged`
  */
 export function parseHeader(bytes: Buffer, where: string): ArchiveHeader {
   const json = parseJson(bytes, where);
   if (json.format !== FORMAT) throw new FerryError('damaged', `${where}: format is not ${FORMAT}`);
-  checkVersion(asCount(json.formatVersion, `${where}: formatVersion`), where);
+  const version = asCount(json.formatVersion, `${where}: formatVersion`);
+  if (version !== FORMAT_VERSION)
+    throw new FerryError('damaged', `${where}: format version ${version}, but the manifest has ${FORMAT_VERSION}`);
   const api = asOneOf(json.api, ['v2', 'v3'], `${where}: api`);
   const header: ArchiveHeader = {
     formatVersion: FORMAT_VERSION,

@@ -4,12 +4,6 @@ import { FerryError } from '../errors.js';
 /** A JSON object as `JSON.parse` gives it, before its fields are believed. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Key bytes as JSON has them: text where they are UTF-8, else base64 under another name. */
-export interface JsonKey {
-  readonly key?: string;
-  readonly keyBase64?: string;
-}
-
 /**
  * Parses the JSON of an entry.
  *

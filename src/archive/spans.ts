@@ -83,7 +83,7 @@ export class RecordScanner {
     let at = this.#at;
     let value = 0;
     let scale = 1;
-    for (let i = 0; i < 5 && at < end; i++) {
+    for (let i = 0; i < 8 && at < end; i++) {
       const byte = bytes[at++] as number;
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) {

@@ -19,15 +19,12 @@ export function tarHeader(name: string, size: number): Promise<Buffer> {
     return Promise.reject(new FerryError('failed', `an entry "${name}" of ${size} bytes does not fit a plain tar header`));
   }
   return new Promise((resolve, reject) => {
+    // Only the header is wanted. The stream holds no resource and is left as it is: to destroy it
+    // before the content has come is an error to it.
     const tar = pack();
-    // tar-stream reports an entry that never got its content as an error; only the header is wanted.
-    const entry = tar.entry({ name, size, mode: 0o600, mtime: new Date(0), type: 'file' }, () => {});
-    entry.on('error', () => {});
-    tar.on('error', reject);
-    tar.once('data', (header) => {
-      resolve(Buffer.from(header as Uint8Array));
-      tar.destroy();
-    });
+    tar.once('error', reject);
+    tar.once('data', (header) => resolve(Buffer.from(header as Uint8Array)));
+    tar.entry({ name, size, mode: 0o600, mtime: new Date(0), type: 'file' });
   });
 }
 

@@ -12,6 +12,8 @@ export const V2_REFUSAL = {
   unauthorized: 110,
 } as const;
 
+const RAFT_INTERNAL = 300;
+
 /** An error answer of the v2 API. */
 export interface V2Refusal {
   readonly errorCode: number;
@@ -26,7 +28,10 @@ export function refusalIn(body: Buffer): V2Refusal | undefined {
   try {
     const { errorCode, message, cause } = JSON.parse(body.toString()) as { errorCode?: unknown; message?: unknown; cause?: unknown };
     if (typeof errorCode !== 'number') return undefined;
-    return { errorCode, text: cause === undefined || cause === '' ? String(message) : `${String(message)} (${String(cause)})` };
+    const text = cause === undefined || cause === '' ? String(message) : `${String(message)} (${String(cause)})`;
+    // etcd 3.5 wraps the refusal to update a directory (api/v2store/node.go, Write) in an error of Raft.
+    const isWrapped = errorCode === RAFT_INTERNAL && /: Not a file\b/.test(String(cause));
+    return { errorCode: isWrapped ? V2_REFUSAL.notAFile : errorCode, text };
   } catch {
     return undefined;
   }

@@ -13,6 +13,13 @@ for (const [letter, byte] of Object.entries({ '"': 0x22, '\\': 0x5c, '/': 0x2f, 
   SIMPLE[letter.charCodeAt(0)] = byte;
 }
 
+/** Value of a hexadecimal digit; 255 for any other byte. */
+const HEX = new Uint8Array(256).fill(255);
+for (let digit = 0; digit < 16; digit++) {
+  HEX[digit.toString(16).charCodeAt(0)] = digit;
+  HEX[digit.toString(16).toUpperCase().charCodeAt(0)] = digit;
+}
+
 /** Where in an escape the decoder stands: in none, after the backslash, or in the digits of `\u`. */
 type EscapeState = 'none' | 'backslash' | 'digits';
 
@@ -77,7 +84,7 @@ export class JsonStringDecoder {
     return -1;
   }
 
-  /** Copies up to the next quote, or an escape of more than one letter. */
+  /** Copies up to the next quote, or an escape that is cut or not ASCII. */
   #plainRun(chunk: Uint8Array, from: number): number {
     const out = this.bytes;
     const end = chunk.length;
@@ -87,10 +94,18 @@ export class JsonStringDecoder {
       const byte = chunk[i] as number;
       if (byte === QUOTE) break;
       if (byte === BACKSLASH) {
-        const simple = i + 1 < end ? (SIMPLE[chunk[i + 1] as number] as number) : 0;
-        if (simple === 0) break;
-        out[at++] = simple;
-        i += 2;
+        const escaped = i + 1 < end ? (chunk[i + 1] as number) : 0;
+        const simple = SIMPLE[escaped] as number;
+        if (simple !== 0) {
+          out[at++] = simple;
+          i += 2;
+          continue;
+        }
+        // Go writes <, > and & as \u003c, \u003e and \u0026.
+        const ascii = escaped === 0x75 && i + 6 <= end ? asciiUnit(chunk, i + 2) : NOT_ASCII;
+        if (ascii === NOT_ASCII) break;
+        out[at++] = ascii;
+        i += 6;
         continue;
       }
       out[at++] = byte;
@@ -115,8 +130,8 @@ export class JsonStringDecoder {
       this.#escape = 'none';
       return;
     }
-    const digit = Number.parseInt(String.fromCharCode(byte), 16);
-    if (Number.isNaN(digit)) throw badEscape();
+    const digit = HEX[byte] as number;
+    if (digit > 15) throw badEscape();
     this.#unit = this.#unit * 16 + digit;
     this.#digits++;
     if (this.#digits < 4) return;
@@ -165,6 +180,14 @@ export class JsonStringDecoder {
     this.bytes.copy(grown, 0, 0, this.length);
     this.bytes = grown;
   }
+}
+
+const NOT_ASCII = 128;
+
+/** The character of four hexadecimal digits, when it is ASCII. */
+function asciiUnit(chunk: Uint8Array, at: number): number {
+  const unit = ((HEX[chunk[at + 2] as number] as number) << 4) | (HEX[chunk[at + 3] as number] as number);
+  return chunk[at] === 0x30 && chunk[at + 1] === 0x30 && unit < NOT_ASCII ? unit : NOT_ASCII;
 }
 
 function badEscape(): FerryError {

@@ -21,7 +21,10 @@ export class NodeSpool {
   readonly #file: FileHandle;
   readonly #name: string;
   #size = 0;
-  #out = Buffer.allocUnsafeSlow(BLOCK + BLOCK / 4);
+  #out = newBlock();
+  /** The block that was written last, or is being written. */
+  #idle = newBlock();
+  #writing: Promise<void> = Promise.resolve();
   #used = 0;
   #count = 0;
   #directories = 0;
@@ -80,20 +83,34 @@ export class NodeSpool {
     this.#indices[3 * number + 1] = modifiedIndex;
   }
 
-  /** Writes what was appended to the file once there is a block of it, or all when `finally` is set. */
+  /**
+   * Writes what was appended to the file once there is a block of it, or all when `all` is set.
+   * One block is written while the next is filled.
+   */
   async flush({ all = false }: { all?: boolean } = {}): Promise<void> {
-    if (this.#used === 0 || (this.#used < BLOCK && !all)) return;
+    if (this.#used >= BLOCK || (all && this.#used > 0)) {
+      await this.#writing;
+      const full = this.#out.subarray(0, this.#used);
+      const reusable = this.#idle.length <= 4 * BLOCK;
+      [this.#out, this.#idle] = [reusable ? this.#idle : newBlock(), this.#out];
+      this.#used = 0;
+      this.#writing = this.#write(full);
+      // Told by the next flush; until then it is nobody's.
+      this.#writing.catch(() => {});
+    }
+    if (all) await this.#writing;
+  }
+
+  async #write(block: Buffer): Promise<void> {
     try {
-      for (let at = 0; at < this.#used; ) {
-        const { bytesWritten } = await this.#file.write(this.#out, at, this.#used - at, this.#size);
+      for (let at = 0; at < block.length; ) {
+        const { bytesWritten } = await this.#file.write(block, at, block.length - at, this.#size);
         at += bytesWritten;
         this.#size += bytesWritten;
       }
     } catch (thrown) {
       throw FerryError.from(thrown, `writing a temporary file in ${this.#name}`);
     }
-    this.#used = 0;
-    if (this.#out.length > 4 * BLOCK) this.#out = Buffer.allocUnsafeSlow(BLOCK + BLOCK / 4);
   }
 
   /** All records from the first; to be called after `flush({ all: true })`. */
@@ -111,6 +128,7 @@ export class NodeSpool {
   }
 
   async close(): Promise<void> {
+    await this.#writing.catch(() => {});
     await this.#file.close();
   }
 
@@ -174,6 +192,10 @@ export class NodeSpool {
     });
     return start + encoded.copy(block, start);
   }
+}
+
+function newBlock(): Buffer {
+  return Buffer.allocUnsafeSlow(BLOCK + BLOCK / 4);
 }
 
 function doubled(array: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {

@@ -205,7 +205,7 @@ export class TreeParser {
 
   #endString(): void {
     if (this.#isName) {
-      this.#field = fieldName(this.#string.view());
+      this.#field = fieldName(this.#string.bytes, this.#string.length);
       this.#state = 'colon';
       return;
     }
@@ -287,13 +287,24 @@ export class TreeParser {
   }
 }
 
-const NAMES = ['key', 'value', 'dir', 'expiration', 'ttl', 'nodes', 'modifiedIndex', 'createdIndex', 'action', 'node'].map(
-  (name) => [name, Buffer.from(name)] as const,
+/** The fields that matter, by the length of their names. */
+const NAMES = ['key', 'value', 'dir', 'expiration', 'nodes', 'modifiedIndex', 'createdIndex', 'node'].reduce<
+  (readonly [string, Buffer])[][]
+>(
+  (byLength, name) => {
+    byLength[name.length]?.push([name, Buffer.from(name)]);
+    return byLength;
+  },
+  Array.from({ length: 16 }, () => []),
 );
 
 /** The name of a field that matters, else an empty string. */
-function fieldName(bytes: Buffer): string {
-  for (const [name, expected] of NAMES) if (bytes.equals(expected)) return name;
+function fieldName(bytes: Uint8Array, length: number): string {
+  for (const [name, expected] of NAMES[length] ?? []) {
+    let i = 0;
+    while (i < length && bytes[i] === expected[i]) i++;
+    if (i === length) return name;
+  }
   return '';
 }
 

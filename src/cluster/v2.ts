@@ -3,8 +3,8 @@ import type { TreeNode } from '../model/node.js';
 import type { ClusterOptions } from './options.js';
 import { errorForAnswer, errorForRefusal, refusalIn, V2_REFUSAL, type V2Refusal } from './v2-errors.js';
 import { type V2Answer, V2Http } from './v2-http.js';
-import { percentEncode } from './v2-path.js';
 import { type ParsedNode, TreeParser } from './v2-tree-parser.js';
+import { percentEncode } from './v2-url.js';
 
 /**
  * etcd builds the whole answer for a tree before it sends the first byte: this many times the
@@ -62,8 +62,11 @@ export interface V2Cluster {
    * @returns undefined when done; etcd's refusal when the store as it is does not allow it
    */
   put(path: Buffer, options: PutOptions, signal?: AbortSignal): Promise<V2Refusal | undefined>;
-  /** Deletes a directory with nothing in it; refused otherwise. */
-  deleteEmptyDirectory(path: Buffer, signal?: AbortSignal): Promise<V2Refusal | undefined>;
+  /**
+   * Deletes a directory with nothing in it (`dir`), or a file whose modifiedIndex is `prevIndex`;
+   * refused when the node is another.
+   */
+  remove(path: Buffer, what: { readonly dir: true } | { readonly prevIndex: bigint }, signal?: AbortSignal): Promise<V2Refusal | undefined>;
   /** The server's version, where it tells. */
   version(signal?: AbortSignal): Promise<string | undefined>;
   close(): Promise<void>;
@@ -90,8 +93,10 @@ export function connectV2(options: ClusterOptions): V2Cluster {
       ),
     put: (path, put, signal) =>
       http.request({ method: 'PUT', target: keysTarget(path), form: formOf(put), signal }, (answer) => refusalOf(answer)),
-    deleteEmptyDirectory: (path, signal) =>
-      http.request({ method: 'DELETE', target: `${keysTarget(path)}?dir=true`, signal }, (answer) => refusalOf(answer)),
+    remove: (path, what, signal) => {
+      const query = 'dir' in what ? 'dir=true' : `prevIndex=${what.prevIndex}`;
+      return http.request({ method: 'DELETE', target: `${keysTarget(path)}?${query}`, signal }, (answer) => refusalOf(answer));
+    },
     version: async (signal) => {
       const body = await http.request({ method: 'GET', target: '/version', signal }, (answer) => answer.short());
       return versionIn(body);

@@ -1,5 +1,5 @@
-import { compareTreePaths } from '../cluster/v2-path.js';
 import type { RecordBatch } from '../model/batch.js';
+import { compareTreePaths } from '../model/tree-path.js';
 import { keyOf } from '../wire/keyvalue.js';
 
 /** One stream of nodes, and the place in it. */

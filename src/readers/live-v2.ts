@@ -1,14 +1,14 @@
 import { tmpdir } from 'node:os';
 import type { V2Cluster } from '../cluster/v2.js';
-import { isCleanPath } from '../cluster/v2-path.js';
-import { NodeSpool } from '../cluster/v2-spool.js';
-import { TreeParser } from '../cluster/v2-tree-parser.js';
+import { type ReadTree, readTree, type TreeRequest } from '../cluster/v2-read-tree.js';
+import type { NodeSpool } from '../cluster/v2-spool.js';
+import { isSelected } from '../convert/select.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
+import { isCleanPath } from '../model/tree-path.js';
 import { mergeTrees } from './live-v2-merge.js';
-import { TreeSpooler } from './live-v2-spooler.js';
 
 export interface LiveV2Options {
   readonly cluster: V2Cluster;
@@ -30,23 +30,6 @@ export interface LiveV2Options {
   readonly now?: () => number;
 }
 
-interface ReadTree {
-  readonly path: Buffer;
-  readonly spool: NodeSpool;
-  readonly notes: NoteBook;
-  readonly index: bigint;
-  readonly clusterId: bigint | undefined;
-}
-
-/** Where one tree is read from, and what of it is wanted. */
-interface TreeRequest {
-  readonly cluster: V2Cluster;
-  readonly path: Buffer;
-  readonly selects: (path: Buffer) => boolean;
-  readonly tmpDir: string;
-  readonly now: number;
-}
-
 /**
  * Reads a live v2 tree. One request gives one consistent state of the store, at one X-Etcd-Index.
  * The answer is taken whole before anything is believed, into a temporary file of about the size of
@@ -63,7 +46,7 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
   const request: TreeRequest = {
     cluster,
     path: pathGiven(options.path ?? ''),
-    selects: (path) => selected(path, selection),
+    selects: (path) => isSelected(path, selection),
     tmpDir: options.tmpDir ?? tmpdir(),
     now: startedAt,
   };
@@ -116,36 +99,6 @@ async function closeAll(trees: readonly ReadTree[]): Promise<void> {
   await Promise.all(trees.map(({ spool }) => spool.close()));
 }
 
-/** Reads one tree into a spool, anew for every endpoint that is tried. */
-async function readTree(request: TreeRequest, run: RunContext): Promise<ReadTree> {
-  const { cluster, path, selects, tmpDir, now } = request;
-  return cluster.readTree(
-    path,
-    async ({ body, index, clusterId }) => {
-      const spool = await NodeSpool.create(tmpDir);
-      try {
-        const notes = new NoteBook();
-        const spooler = new TreeSpooler(spool, notes, { selects, now: BigInt(now) * 1_000_000n });
-        const parser = new TreeParser(spooler);
-        let bytes = 0;
-        for await (const chunk of body) {
-          parser.push(chunk);
-          await spool.flush();
-          bytes += chunk.length;
-          run.progress({ phase: 'reading', records: spool.count, bytes });
-        }
-        parser.end();
-        await spool.flush({ all: true });
-        return { path, spool, notes, index, clusterId };
-      } catch (thrown) {
-        await spool.close();
-        throw thrown;
-      }
-    },
-    run.signal,
-  );
-}
-
 /** @throws FerryError `usage` when etcd could not keep a node by that path */
 function pathGiven(given: Buffer | string): Buffer {
   const path = Buffer.from(given as string);
@@ -154,10 +107,4 @@ function pathGiven(given: Buffer | string): Buffer {
     throw new FerryError('usage', `${JSON.stringify(path.toString())} is no path of a v2 tree`, { hint: 'A path is like /app/config.' });
   }
   return trimmed;
-}
-
-function selected(path: Buffer, { prefixes, excludePrefixes }: KeySelection): boolean {
-  const startsWith = (prefix: Buffer): boolean =>
-    path.length >= prefix.length && path.compare(prefix, 0, prefix.length, 0, prefix.length) === 0;
-  return !excludePrefixes.some(startsWith) && (prefixes.length === 0 || prefixes.some(startsWith));
 }

@@ -49,6 +49,11 @@ export function valueLength(columns: Columns, i: number): number {
   return (columns.valueEnds[i] as number) - (columns.valueStarts[i] as number);
 }
 
+/** Every index of the records, ascending. */
+export function everyIndex(columns: Columns): Uint32Array {
+  return Uint32Array.from({ length: columns.count }, (_, i) => i);
+}
+
 /** Orders key `i` against any key, as Buffer.compare does. */
 export function compareKey(columns: Columns, i: number, key: Buffer): number {
   return columns.bytes.compare(key, 0, key.length, columns.keyStarts[i], columns.keyEnds[i]);

@@ -13,6 +13,7 @@ const LARGEST_MINIMUM_TTL = 75n;
 /** How far apart two deadlines may be, in seconds, that were computed in different runs. */
 const DEADLINE_SLACK = 3n;
 const STATES_KEPT = 10_000;
+const LOOKED_UP_AT_ONCE = 32;
 
 export interface TargetLeasesOptions {
   readonly cluster: V3Cluster;
@@ -43,6 +44,14 @@ export class TargetLeases {
     this.#signal = options.signal;
   }
 
+  /** Looks leases of the target up side by side, so that they are known when they are asked for one by one. */
+  async lookUp(targets: Iterable<bigint>): Promise<void> {
+    const unknown = [...new Set(targets)].filter((id) => !this.#states.has(id)).slice(0, STATES_KEPT);
+    for (let at = 0; at < unknown.length; at += LOOKED_UP_AT_ONCE) {
+      await Promise.all(unknown.slice(at, at + LOOKED_UP_AT_ONCE).map((id) => this.#state(id)));
+    }
+  }
+
   /**
    * Whether a key's lease in the target is what the source's lease should have become: the same id
    * with the TTL wanted, or another lease of that TTL, as a run leaves behind whose id was taken.
@@ -50,9 +59,9 @@ export class TargetLeases {
    */
   async standsFor(source: bigint, target: bigint): Promise<boolean> {
     const known = this.table.target(source);
-    if (known !== 0n) return known === target;
+    if (known === target) return true;
     if (!this.#same(source, target, await this.#state(target))) return false;
-    this.table.setTarget(source, target, 'found');
+    if (known === 0n) this.table.setTarget(source, target, 'found');
     return true;
   }
 
@@ -109,7 +118,8 @@ export class TargetLeases {
     }
     this.#states.delete(source);
     if (this.#same(source, source, await this.#state(source))) return undefined;
-    const other = await this.#cluster.leaseGrant(0n, ttl);
+    // If an answer is lost, a lease without keys is left behind, which ends by itself.
+    const other = await tryAgain(() => this.#cluster.leaseGrant(0n, ttl), this.#signal);
     this.#noteTaken(source, hex(other.id));
     return other;
   }

@@ -65,6 +65,7 @@ export interface RestoreV3Report {
   readonly bytes: number;
   /** The target's revision afterwards. */
   readonly revision: bigint;
+  /** The source's own notes are not among them. */
   readonly notes: readonly Note[];
 }
 

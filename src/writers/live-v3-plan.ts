@@ -4,7 +4,7 @@ import { showKey } from '../convert/key-text.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import { type Columns, keyAt, sizeAt } from './live-v3-columns.js';
+import { type Columns, everyIndex, keyAt, sizeAt } from './live-v3-columns.js';
 import type { TargetLeases } from './live-v3-leases.js';
 import { type ConflictRule, emptyTally, type Tally } from './live-v3-options.js';
 import { DEFAULT_MAX_BYTES, encodeProbe, putBytes } from './live-v3-requests.js';
@@ -74,8 +74,7 @@ class Planner {
       run.signal.throwIfAborted();
       const disorder = watch.see(columns);
       if (disorder !== undefined) return disorder;
-      const everyOne = Uint32Array.from({ length: columns.count }, (_, i) => i);
-      const verdicts = await compareWithTarget(columns, everyOne, target, leases);
+      const verdicts = await compareWithTarget(columns, everyIndex(columns), target, leases);
       if (!verdicts.nothingBetween) this.#targetEmpty = false;
       await this.#tallyUp(columns, verdicts);
       bytes += columns.bytes.length;
@@ -107,6 +106,7 @@ class Planner {
       if (dryRun && columns.leases[i] !== 0n) needed.add(columns.leases[i] as bigint);
     }
     if (this.#o.leases.table.rule === 'drop') return;
+    await this.#o.leases.lookUp(needed);
     for (const lease of needed) await this.#o.leases.ensure(lease);
   }
 

@@ -12,7 +12,7 @@ export const ABSENT = 0;
 export const EQUAL = 1;
 export const DIFFERS = 2;
 /** Its lease had vanished when the source was read. */
-export const VANISHED = 3;
+const VANISHED = 3;
 /** Its lease's deadline has passed. */
 export const PAST = 4;
 
@@ -25,6 +25,7 @@ export interface Verdicts {
   readonly nothingBetween: boolean;
 }
 
+const DOUBTS_AT_ONCE = 1000;
 /** In the target's range there may be this many keys for each of ours before keys are read one by one. */
 const SPARSE = 4n;
 
@@ -63,7 +64,8 @@ export async function compareWithTarget(
       states[i] = verdict(columns, i, kv, leases, doubts);
     }
   }
-  for (const { index, lease } of doubts) {
+  for (const [n, { index, lease }] of doubts.entries()) {
+    if (n % DOUBTS_AT_ONCE === 0) await leases.lookUp(doubts.slice(n, n + DOUBTS_AT_ONCE).map((doubt) => doubt.lease));
     if (await leases.standsFor(columns.leases[index] as bigint, lease)) states[index] = EQUAL;
   }
   return { states, modRevisions, nothingBetween: seen === 0 };

@@ -1,5 +1,5 @@
 import type { Progress } from '../model/run.js';
-import { type Columns, sizeAt } from './live-v3-columns.js';
+import { type Columns, everyIndex, sizeAt } from './live-v3-columns.js';
 import type { Plan } from './live-v3-plan.js';
 import { Pacer, Pool } from './live-v3-pool.js';
 import type { TargetRecords } from './live-v3-stream.js';
@@ -47,11 +47,6 @@ export async function writeRecords(records: TargetRecords, plan: Plan, options: 
     await pool.settle();
   }
   report(plan, options);
-}
-
-/** Every index of the records, ascending. */
-export function everyIndex(columns: Columns): Uint32Array {
-  return Uint32Array.from({ length: columns.count }, (_, i) => i);
 }
 
 /** Counts the records that are not to be written, and returns the indices of the others. */

@@ -16,7 +16,7 @@ import { TargetRecords } from './live-v3-stream.js';
 import { TargetReader } from './live-v3-target.js';
 import { writeRecords } from './live-v3-write.js';
 
-export type { ConflictRule, RestoreV3Options, RestoreV3Report } from './live-v3-options.js';
+export type { RestoreV3Options, RestoreV3Report } from './live-v3-options.js';
 
 const DEFAULT_IN_FLIGHT = 8;
 

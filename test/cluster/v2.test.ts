@@ -235,7 +235,7 @@ describe('one node', () => {
     expect(await cluster.put(dir, { dir: true, ttl: 50n })).toBeUndefined();
     expect(await cluster.put(dir, { value })).toMatchObject({ errorCode: 102 });
     expect(await cluster.put(Buffer.from('/d/e'), { value })).toBeUndefined();
-    expect(await cluster.deleteEmptyDirectory(dir)).toMatchObject({ errorCode: 108 });
+    expect(await cluster.remove(dir, { dir: true })).toMatchObject({ errorCode: 108 });
     expect(await cluster.version()).toBe(etcd.etcd.version);
   });
 });

@@ -91,6 +91,22 @@ for (const etcd of etcdVersions()) {
       expect(one).toBe(two);
     });
 
+    it('judges each key by its own lease, whichever the others have', async () => {
+      for (const [id, ttl] of [
+        [0x421n, 700n],
+        [0x422n, 700n],
+        [0x423n, 900n],
+      ] as const) {
+        await target.cluster.leaseGrant(id, ttl);
+      }
+      await target.put('/j/1', 'a', 0x422n);
+      await target.put('/j/2', 'a', 0x421n);
+      await target.put('/j/3', 'a', 0x423n);
+      const records = [1, 2, 3].map((i) => kv(`/j/${i}`, 'a', 0x421n));
+      const report = await target.restore(records, { onConflict: 'skip' }, { leases: [lease(0x421n, 700n)] });
+      expect(report).toMatchObject({ equal: 2, skipped: 1 });
+    });
+
     it('names leases whose TTL the cluster raised, and takes them for the same afterwards', async () => {
       const report = await restoreTwice([kv('/m/', 'a', 0x501n)], {}, { leases: [lease(0x501n, 1n)] });
       expect(report.notes).toMatchObject([{ code: 'lease-ttl-raised', lossy: false, examples: ['501: 1 s became 2 s'] }]);

@@ -1,0 +1,101 @@
+import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { FerryError } from '../errors.js';
+import type { BackupReport } from '../jobs/backup.js';
+import { parseLocation } from '../locations/parse.js';
+import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { formatBytes, formatDuration, plural } from './format.js';
+import { hexId, notesJson, toJson } from './json.js';
+import { exitOfNotes, sayNotes } from './notes.js';
+import { connectionOptions, liveReadOptions, outputOptions, selectionOptions, sourceRequest, spoolOptions } from './options.js';
+import { put, say, type Terminal } from './terminal.js';
+import { toolVersion } from './version.js';
+
+const options = {
+  from: { type: 'string', describe: 'Source: http(s)://host:port[,…] of a live cluster, or an archive' },
+  to: { type: 'string', demandOption: true, describe: 'Archive to write: a file ending in .tar, or - for stdout' },
+  overwrite: { type: 'boolean', describe: 'Replace an existing file' },
+  'dry-run': { type: 'boolean', describe: 'Read everything, write nothing' },
+  compress: { choices: ['gzip', 'zstd'], default: 'gzip', describe: 'Compression of the segments (zstd: where this Node has it)' },
+  ...liveReadOptions,
+  ...selectionOptions,
+  ...connectionOptions,
+  ...spoolOptions,
+  ...outputOptions,
+} as const;
+
+const build = (yargs: Argv) =>
+  yargs
+    .options(options)
+    .example('$0 backup --from http://127.0.0.1:2379 --to etcd.tar', 'back up a local cluster')
+    .example('$0 backup --from https://etcd-1:2379,https://etcd-2:2379 --cacert ca.pem --cert c.pem --key k.pem --to etcd.tar', 'with mTLS')
+    .epilogue(exitStatus(0, 1, 2, 3, 10, 11, 12, 130));
+
+type Arguments = Declared<typeof build>;
+
+export const backupCommand: Command<Arguments> = {
+  spec: 'backup',
+  describe: 'Read a source, write an archive',
+  build,
+  run,
+};
+
+async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
+  const { backup } = await import('../jobs/backup.js');
+  const to = parseLocation(args.to);
+  const from = sourceRequest(args, terminal);
+  if (from.via !== undefined && from.location.kind !== 'live') throw new FerryError('usage', '--via is for live clusters');
+  const { run: context, display } = shownRun(terminal, args);
+  const started = performance.now();
+  const report = await backup(
+    {
+      from,
+      to: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout },
+      compress: args.compress,
+      toolVersion: toolVersion(),
+    },
+    context,
+  ).finally(() => display.clear());
+  const seconds = performance.now() - started;
+  if (args.quiet !== true && args.json !== true) say(terminal, summary(report, seconds));
+  if (args.json !== true) sayNotes(terminal, report.notes);
+  else if (to.kind === 'stdio') say(terminal, toJson(reportJson(report, seconds)));
+  else await put(terminal, `${toJson(reportJson(report, seconds))}\n`);
+  return exitOfNotes(report.notes);
+}
+
+function summary(report: BackupReport, milliseconds: number): string {
+  const { archive, source } = report;
+  const what = `${plural(archive.records, source.api === 'v2' ? 'node' : 'key')} (${formatBytes(archive.rawBytes)})`;
+  const at = `${source.api === 'v2' ? 'index' : 'revision'} ${source.revision}`;
+  const done = report.dryRun ? 'would back up' : 'backed up';
+  return `${done} ${what} at ${at} to ${report.to} (${formatBytes(archive.size)}) in ${formatDuration(milliseconds)}`;
+}
+
+/** The document that `backup --json` prints. */
+function reportJson(report: BackupReport, milliseconds: number): object {
+  const { archive, source } = report;
+  return {
+    schema: 'etcdferry.backup/v1',
+    dryRun: report.dryRun,
+    source: {
+      kind: source.kind,
+      location: source.location,
+      api: source.api,
+      ...(source.clusterId === undefined ? {} : { clusterId: hexId(source.clusterId) }),
+      ...(source.memberId === undefined ? {} : { memberId: hexId(source.memberId) }),
+      ...(source.serverVersion === undefined ? {} : { serverVersion: source.serverVersion }),
+    },
+    [source.api === 'v2' ? 'index' : 'revision']: source.revision,
+    archive: {
+      location: report.to,
+      records: archive.records,
+      rawBytes: archive.rawBytes,
+      size: archive.size,
+      sha256: archive.sha256,
+      digests: archive.digests,
+    },
+    restarts: report.restarts,
+    seconds: Math.round(milliseconds) / 1000,
+    notes: notesJson(report.notes),
+  };
+}

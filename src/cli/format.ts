@@ -1,0 +1,46 @@
+import { isUtf8 } from 'node:buffer';
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+
+/** `9.2 MiB`; exact below 1 KiB. */
+export function formatBytes(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${UNITS[unit]}`;
+}
+
+/** `1,234,567`. */
+export function formatCount(count: number | bigint): string {
+  return count.toString().replace(/\B(?=(\d{3})+$)/g, ',');
+}
+
+/** `1 key`, `2 keys`. */
+export function plural(count: number, singular: string, several = `${singular}s`): string {
+  return `${formatCount(count)} ${count === 1 ? singular : several}`;
+}
+
+/** `850 ms`, `12.3 s`, `4 min 05 s`. */
+export function formatDuration(ms: number): string {
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const seconds = Math.round(ms / 1000);
+  return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
+}
+
+/** A key as one safe piece of text: UTF-8 as it is, control characters and other bytes as `\xNN`. */
+export function formatKey(key: Buffer): string {
+  if (isUtf8(key)) return key.toString().replace(/[\p{Cc}\\]/gu, escapeText);
+  return [...key].map((byte) => (byte >= 0x20 && byte < 0x7f && byte !== 0x5c ? String.fromCharCode(byte) : hexEscape(byte))).join('');
+}
+
+function escapeText(character: string): string {
+  return character === '\\' ? '\\\\' : [...Buffer.from(character)].map(hexEscape).join('');
+}
+
+function hexEscape(byte: number): string {
+  return `\\x${byte.toString(16).padStart(2, '0')}`;
+}

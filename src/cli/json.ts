@@ -1,0 +1,40 @@
+import { isUtf8 } from 'node:buffer';
+import { randomUUID } from 'node:crypto';
+import type { FerryError } from '../errors.js';
+import type { Note } from '../model/note.js';
+
+/** Stands before the digits of a number that JSON.stringify cannot write; nobody can guess it. */
+const BIG = `bigint:${randomUUID()}:`;
+const BIG_PATTERN = new RegExp(`"${BIG}(-?\\d+)"`, 'g');
+
+/** One JSON document on one line. Every bigint becomes a number with all its digits. */
+export function toJson(document: object, indent?: number): string {
+  const text = JSON.stringify(document, (_, value) => (typeof value === 'bigint' ? writable(value) : value), indent);
+  return text.replace(BIG_PATTERN, '$1');
+}
+
+function writable(value: bigint): number | string {
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : `${BIG}${value}`;
+}
+
+/** `{key: text}` where the bytes are UTF-8, else `{keyBase64: …}`; `name` is the field's name. */
+export function bytesField(name: string, bytes: Buffer): Record<string, string> {
+  return isUtf8(bytes) ? { [name]: bytes.toString() } : { [`${name}Base64`]: bytes.toString('base64') };
+}
+
+/** Lease, member and cluster ids: lower-case hex without leading zeros, as etcdctl prints them. */
+export function hexId(id: bigint): string {
+  return BigInt.asUintN(64, id).toString(16);
+}
+
+/** Notes as every `--json` report has them. */
+export function notesJson(notes: readonly Note[]): object[] {
+  return notes.map((note) => ({ code: note.code, message: note.message, count: note.count, examples: note.examples, lossy: note.lossy }));
+}
+
+/** A failure as `--json` prints it. */
+export function errorJson(error: FerryError): object {
+  const { code, exit, message, hint } = error;
+  return { schema: 'etcdferry.error/v1', error: { code, exit, message, ...(hint === undefined ? {} : { hint }) } };
+}

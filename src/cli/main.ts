@@ -1,0 +1,112 @@
+import yargs, { type Argv } from 'yargs';
+import { FerryError } from '../errors.js';
+import { backupCommand } from './backup.js';
+import { type Command, failureOf, tellFailure } from './command.js';
+import { completionCommand } from './completion.js';
+import { getCommand } from './get.js';
+import { inspectCommand } from './inspect.js';
+import { lsCommand } from './ls.js';
+import { restoreCommand } from './restore.js';
+import type { Terminal } from './terminal.js';
+import { verifyCommand } from './verify.js';
+import { toolVersion } from './version.js';
+
+const WIDEST = 110;
+/** The location `-`. yargs takes it for a flag without a name, so it goes through the parser under another. */
+const STDIO = '-';
+const STDIO_MASK = '\0stdio';
+
+/**
+ * Runs the command line.
+ *
+ * @param argv arguments after the script's name
+ * @returns the exit status
+ */
+export async function main(argv: readonly string[], process: NodeJS.Process): Promise<number> {
+  const stop = new AbortController();
+  const terminal: Terminal = {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    signal: stop.signal,
+  };
+  const release = stopOnSignals(process, stop);
+  try {
+    return await runCommand(argv, terminal);
+  } catch (thrown) {
+    return tellFailure(failureOf(thrown, stop.signal), terminal, argv.includes('--json'));
+  } finally {
+    release();
+  }
+}
+
+async function runCommand(argv: readonly string[], terminal: Terminal): Promise<number> {
+  let exit = 0;
+  const add = <A>(parser: Argv, command: Command<A>): Argv =>
+    parser.command(
+      command.spec,
+      command.describe,
+      (y) => command.build(y).usage(`${command.describe}\n\nUsage: $0 ${command.spec} [options]`),
+      async (args) => {
+        exit = await command.run(args, terminal);
+      },
+    );
+  let parser = yargs(argv.map((word) => (word === STDIO ? STDIO_MASK : word)))
+    .middleware(unmaskStdio, true)
+    .scriptName('etcdferry')
+    .usage('Back up, verify, restore and move etcd: any source to a portable archive, to any target.\n\nUsage: $0 COMMAND [options]')
+    .parserConfiguration({ 'parse-numbers': false, 'parse-positional-numbers': false, 'duplicate-arguments-array': true })
+    .strict()
+    .demandCommand(1, 'a command is missing')
+    .recommendCommands()
+    .version(toolVersion())
+    .alias('help', 'h')
+    .wrap(Math.min(WIDEST, terminalWidth(terminal)))
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new FerryError('usage', firstLower(message), { hint: 'See: etcdferry COMMAND --help' });
+    })
+    .epilogue('Every command has its own --help, which ends in its exit status.');
+  parser = add(parser, backupCommand);
+  parser = add(parser, restoreCommand);
+  parser = add(parser, verifyCommand);
+  parser = add(parser, inspectCommand);
+  parser = add(parser, lsCommand);
+  parser = add(parser, getCommand);
+  parser = add(parser, completionCommand);
+  await parser.parseAsync();
+  return exit;
+}
+
+/** Puts `-` back wherever the parser left its mask. */
+function unmaskStdio(args: Record<string, unknown>): void {
+  const unmask = (value: unknown): unknown => (value === STDIO_MASK ? STDIO : value);
+  for (const [name, value] of Object.entries(args)) args[name] = Array.isArray(value) ? value.map(unmask) : unmask(value);
+}
+
+function terminalWidth(terminal: Terminal): number {
+  const columns = (terminal.stdout as { columns?: number }).columns;
+  return columns ?? 100;
+}
+
+function firstLower(message: string): string {
+  return message.charAt(0).toLowerCase() + message.slice(1);
+}
+
+/**
+ * The first SIGINT or SIGTERM stops the run in order; a second one ends the process at once.
+ * A reader of stdout that goes away stops it too.
+ */
+function stopOnSignals(process: NodeJS.Process, stop: AbortController): () => void {
+  const interrupted = (): void => stop.abort(new FerryError('interrupted', 'interrupted; nothing half-written is left'));
+  const terminated = (): void => stop.abort(new FerryError('terminated', 'terminated; nothing half-written is left'));
+  const broken = (thrown: Error): void => stop.abort(FerryError.from(thrown, 'writing to stdout'));
+  process.once('SIGINT', interrupted);
+  process.once('SIGTERM', terminated);
+  process.stdout.on('error', broken);
+  return () => {
+    process.off('SIGINT', interrupted);
+    process.off('SIGTERM', terminated);
+  };
+}

@@ -1,0 +1,20 @@
+import Table from 'cli-table3';
+
+const NO_LINES = Object.fromEntries(
+  ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
+    .concat(['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid'])
+    .map((part) => [part, '']),
+);
+
+/** Columns of text without lines, as kubectl prints them; ends in a newline. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[], aligns: readonly ('left' | 'right')[] = []): string {
+  const drawn = new Table({
+    head: [...head],
+    colAligns: [...aligns],
+    chars: { ...NO_LINES, middle: '   ' },
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
+  });
+  drawn.push(...rows.map((row) => [...row]));
+  const lines = drawn.toString().split('\n');
+  return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;
+}

@@ -1,0 +1,54 @@
+import { NoteBook } from '../model/note.js';
+import type { RunContext } from '../model/run.js';
+import type { V2Cluster } from './v2.js';
+import { NodeSpool } from './v2-spool.js';
+import { TreeSpooler } from './v2-spooler.js';
+import { TreeParser } from './v2-tree-parser.js';
+
+/** A tree read whole, in a spool that is its owner's to close. */
+export interface ReadTree {
+  readonly path: Buffer;
+  readonly spool: NodeSpool;
+  readonly notes: NoteBook;
+  readonly index: bigint;
+  readonly clusterId: bigint | undefined;
+}
+
+/** Where one tree is read from, and what of it is wanted. */
+export interface TreeRequest {
+  readonly cluster: V2Cluster;
+  readonly path: Buffer;
+  readonly selects: (path: Buffer) => boolean;
+  readonly tmpDir: string;
+  readonly now: number;
+}
+
+/** Reads one tree into a spool, anew for every endpoint that is tried. */
+export async function readTree(request: TreeRequest, run: RunContext): Promise<ReadTree> {
+  const { cluster, path, selects, tmpDir, now } = request;
+  return cluster.readTree(
+    path,
+    async ({ body, index, clusterId }) => {
+      const spool = await NodeSpool.create(tmpDir);
+      try {
+        const notes = new NoteBook();
+        const spooler = new TreeSpooler(spool, notes, { selects, now: BigInt(now) * 1_000_000n });
+        const parser = new TreeParser(spooler);
+        let bytes = 0;
+        for await (const chunk of body) {
+          parser.push(chunk);
+          await spool.flush();
+          bytes += chunk.length;
+          run.progress({ phase: 'reading', records: spool.count, bytes });
+        }
+        parser.end();
+        await spool.flush({ all: true });
+        return { path, spool, notes, index, clusterId };
+      } catch (thrown) {
+        await spool.close();
+        throw thrown;
+      }
+    },
+    run.signal,
+  );
+}

@@ -1,0 +1,42 @@
+import type { RecordBatch } from '../model/batch.js';
+import type { SourceInfo } from '../model/source.js';
+import { decodeKeyValue } from '../wire/keyvalue.js';
+import { decodeNode } from '../wire/node.js';
+
+/** A record as it is shown: of a v3 keyspace or of a v2 tree. */
+export interface Entry {
+  /** v3: the key. v2: the path. */
+  readonly key: Buffer;
+  readonly value: Buffer;
+  /** v2 only: a directory. */
+  readonly dir: boolean;
+  /** v3: create revision. v2: created index. */
+  readonly created: bigint;
+  /** v3: mod revision. v2: modified index. */
+  readonly modified: bigint;
+  /** v3 only. */
+  readonly version: bigint;
+  /** v3 only: lease id, 0n for none. */
+  readonly lease: bigint;
+  /** v2 only: nanoseconds since the Unix epoch, 0n when permanent. */
+  readonly expiration: bigint;
+}
+
+/** Decodes the records of a batch one by one; keys and values share its memory. */
+export function* entriesOf(batch: RecordBatch, info: Pick<SourceInfo, 'api'>): Iterable<Entry> {
+  for (let i = 0; i < batch.count; i++) {
+    const [start, end] = [batch.starts[i] as number, batch.ends[i] as number];
+    yield info.api === 'v2' ? nodeEntry(batch.bytes, start, end) : keyEntry(batch.bytes, start, end);
+  }
+}
+
+function keyEntry(bytes: Buffer, start: number, end: number): Entry {
+  const kv = decodeKeyValue(bytes, start, end);
+  const { key, value, version, lease } = kv;
+  return { key, value, dir: false, created: kv.createRevision, modified: kv.modRevision, version, lease, expiration: 0n };
+}
+
+function nodeEntry(bytes: Buffer, start: number, end: number): Entry {
+  const { path, dir, value, createdIndex, modifiedIndex, expiration } = decodeNode(bytes, start, end);
+  return { key: path, value, dir, created: createdIndex, modified: modifiedIndex, version: 0n, lease: 0n, expiration };
+}

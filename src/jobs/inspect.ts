@@ -1,0 +1,177 @@
+import { openSource, type SourceRequest } from '../locations/source.js';
+import type { AuthData } from '../model/auth.js';
+import { hasVanished } from '../model/lease.js';
+import type { Note } from '../model/note.js';
+import type { RunContext } from '../model/run.js';
+import type { Source, SourceInfo } from '../model/source.js';
+import { type Entry, entriesOf } from './entries.js';
+
+/** Keys and bytes below one prefix. */
+export interface PrefixTotals {
+  readonly prefix: Buffer;
+  readonly records: number;
+  /** Keys and values together, in bytes. */
+  readonly bytes: number;
+}
+
+export interface SizeTotals {
+  readonly records: number;
+  readonly directories: number;
+  readonly keyBytes: number;
+  readonly valueBytes: number;
+  readonly largest: { readonly key: Buffer; readonly valueBytes: number } | undefined;
+  readonly emptyValues: number;
+  readonly withLease: number;
+  readonly withExpiration: number;
+  readonly lowestModified: bigint;
+  readonly highestModified: bigint;
+}
+
+export interface LeaseTotals {
+  readonly leases: number;
+  readonly vanished: number;
+  readonly shortestTtl: bigint | undefined;
+  readonly longestTtl: bigint | undefined;
+}
+
+export interface Inspection {
+  readonly source: SourceInfo;
+  readonly totals: SizeTotals;
+  /** The largest first; what is beyond `MAX_PREFIXES` is summed under an empty prefix, last. */
+  readonly prefixes: readonly PrefixTotals[];
+  readonly leases: LeaseTotals;
+  readonly auth: AuthData | undefined;
+  readonly notes: readonly Note[];
+}
+
+/** Prefixes counted apart; keys need not have many in common. */
+const MAX_PREFIXES = 10_000;
+
+/**
+ * Reads a whole source and says what is in it.
+ *
+ * @param depth how many parts of a key, separated by `/`, make a prefix
+ * @throws FerryError as the source does
+ */
+export async function inspect(request: SourceRequest, depth: number, run: RunContext): Promise<Inspection> {
+  const source = await openSource(request, run);
+  try {
+    const leases = await leaseTotals(source);
+    const auth = await source.auth();
+    const { totals, prefixes } = await readTotals(source, depth, run);
+    return { source: source.info, totals, prefixes, leases, auth, notes: source.notes.list() };
+  } finally {
+    await source.close();
+  }
+}
+
+async function leaseTotals(source: Source): Promise<LeaseTotals> {
+  let [leases, vanished] = [0, 0];
+  let shortestTtl: bigint | undefined;
+  let longestTtl: bigint | undefined;
+  for await (const batch of source.leases()) {
+    for (const lease of batch) {
+      leases++;
+      if (hasVanished(lease)) {
+        vanished++;
+        continue;
+      }
+      if (shortestTtl === undefined || lease.grantedTtl < shortestTtl) shortestTtl = lease.grantedTtl;
+      if (longestTtl === undefined || lease.grantedTtl > longestTtl) longestTtl = lease.grantedTtl;
+    }
+  }
+  return { leases, vanished, shortestTtl, longestTtl };
+}
+
+async function readTotals(source: Source, depth: number, run: RunContext): Promise<{ totals: SizeTotals; prefixes: PrefixTotals[] }> {
+  const sizes = new SizeCounter();
+  const prefixes = new PrefixCounter(depth);
+  for await (const batch of source.records()) {
+    run.signal.throwIfAborted();
+    for (const entry of entriesOf(batch, source.info)) {
+      sizes.add(entry);
+      prefixes.add(entry);
+    }
+    const { records, keyBytes, valueBytes } = sizes.totals;
+    run.progress({
+      phase: 'reading',
+      records,
+      bytes: keyBytes + valueBytes,
+      ...(source.info.estimatedRecords === undefined ? {} : { totalRecords: source.info.estimatedRecords }),
+    });
+  }
+  return { totals: sizes.totals, prefixes: prefixes.list() };
+}
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+class SizeCounter {
+  readonly totals: Writable<SizeTotals> = {
+    records: 0,
+    directories: 0,
+    keyBytes: 0,
+    valueBytes: 0,
+    largest: undefined,
+    emptyValues: 0,
+    withLease: 0,
+    withExpiration: 0,
+    lowestModified: 0n,
+    highestModified: 0n,
+  };
+
+  add(entry: Entry): void {
+    const t = this.totals;
+    t.records++;
+    t.keyBytes += entry.key.length;
+    t.valueBytes += entry.value.length;
+    if (entry.dir) t.directories++;
+    else if (entry.value.length === 0) t.emptyValues++;
+    if (entry.lease !== 0n) t.withLease++;
+    if (entry.expiration !== 0n) t.withExpiration++;
+    if (t.lowestModified === 0n || entry.modified < t.lowestModified) t.lowestModified = entry.modified;
+    if (entry.modified > t.highestModified) t.highestModified = entry.modified;
+    if (t.largest === undefined || entry.value.length > t.largest.valueBytes) {
+      t.largest = { key: Buffer.from(entry.key), valueBytes: entry.value.length };
+    }
+  }
+}
+
+class PrefixCounter {
+  readonly #depth: number;
+  readonly #counts = new Map<string, { records: number; bytes: number }>();
+  readonly #rest = { records: 0, bytes: 0 };
+
+  constructor(depth: number) {
+    this.#depth = depth;
+  }
+
+  add(entry: Entry): void {
+    const prefix = entry.key.toString('latin1', 0, prefixLength(entry.key, this.#depth));
+    let count = this.#counts.get(prefix);
+    if (count === undefined) {
+      if (this.#counts.size < MAX_PREFIXES) {
+        count = { records: 0, bytes: 0 };
+        this.#counts.set(prefix, count);
+      } else count = this.#rest;
+    }
+    count.records++;
+    count.bytes += entry.key.length + entry.value.length;
+  }
+
+  list(): PrefixTotals[] {
+    const prefixes = [...this.#counts].map(([prefix, count]) => ({ prefix: Buffer.from(prefix, 'latin1'), ...count }));
+    prefixes.sort((a, b) => b.bytes - a.bytes || a.prefix.compare(b.prefix));
+    return this.#rest.records === 0 ? prefixes : [...prefixes, { prefix: Buffer.alloc(0), ...this.#rest }];
+  }
+}
+
+/** Length of the first `depth` parts of a key, with the slash that ends them; a leading slash is no part. */
+function prefixLength(key: Buffer, depth: number): number {
+  let at = key[0] === 0x2f ? 1 : 0;
+  for (let part = 0; part < depth; part++) {
+    const slash = key.indexOf(0x2f, at);
+    if (slash < 0) return key.length;
+    at = slash + 1;
+  }
+  return at;
+}

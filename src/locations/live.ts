@@ -1,0 +1,58 @@
+import { connectV2 } from '../cluster/v2.js';
+import { connectV3 } from '../cluster/v3-connect.js';
+import { FerryError } from '../errors.js';
+import type { RunContext } from '../model/run.js';
+import type { Source } from '../model/source.js';
+import { openLiveV2 } from '../readers/live-v2.js';
+import { openLiveV3 } from '../readers/live-v3.js';
+import { clusterOptions } from './connection.js';
+import type { SourceRequest } from './source.js';
+
+/**
+ * Opens a live cluster as a source, by the v3 API unless the request names v2.
+ *
+ * @throws FerryError as the connection and the reader do
+ */
+export async function openLive(request: SourceRequest, endpoints: readonly string[], run: RunContext): Promise<Source> {
+  const options = await clusterOptions(endpoints, request.connection);
+  const cluster = request.api === 'v2' ? connectV2(options) : await connectV3(options);
+  try {
+    const source = 'call' in cluster ? await openV3(request, cluster, run) : await openV2(request, cluster, run);
+    return closing(source, () => cluster.close());
+  } catch (thrown) {
+    await cluster.close();
+    throw thrown;
+  }
+}
+
+async function openV3(request: SourceRequest, cluster: Awaited<ReturnType<typeof connectV3>>, run: RunContext): Promise<Source> {
+  if (request.includeHidden !== undefined) throw new FerryError('usage', '--include-hidden is for v2', { hint: 'Give --api v2.' });
+  const { selection, revision, limitRate } = request;
+  return openLiveV3(
+    { cluster, selection, ...(revision === undefined ? {} : { revision }), ...(limitRate === undefined ? {} : { limitRate }) },
+    run,
+  );
+}
+
+async function openV2(request: SourceRequest, cluster: ReturnType<typeof connectV2>, run: RunContext): Promise<Source> {
+  const { selection, includeHidden, tmpDir, revision, via, limitRate } = request;
+  if (revision !== undefined) throw new FerryError('usage', '--revision is for v3: a v2 store keeps no past states');
+  if (via !== undefined) throw new FerryError('usage', '--via is for v3');
+  if (limitRate !== undefined) throw new FerryError('usage', '--limit-rate is for v3: a v2 tree comes as one answer');
+  return openLiveV2({ cluster, selection, tmpDir, ...(includeHidden === undefined ? {} : { includeHidden }) }, run);
+}
+
+/** The same source, with something more to do when it is closed. */
+function closing(source: Source, also: () => Promise<void>): Source {
+  return {
+    info: source.info,
+    notes: source.notes,
+    leases: () => source.leases(),
+    auth: () => source.auth(),
+    records: () => source.records(),
+    close: async () => {
+      await source.close();
+      await also();
+    },
+  };
+}

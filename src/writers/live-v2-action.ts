@@ -1,0 +1,27 @@
+import type { TreeNode } from '../model/node.js';
+import { decodeNode, encodeNode } from '../wire/node.js';
+
+/** What is to be done in the target for one node of the source. */
+export type ActionKind = 'create' | 'swap value' | 'set directory ttl' | 'file to directory' | 'directory to file';
+
+const KINDS: readonly ActionKind[] = ['create', 'swap value', 'set directory ttl', 'file to directory', 'directory to file'];
+const HEAD = 9;
+
+export interface Action {
+  readonly kind: ActionKind;
+  /** The modifiedIndex of the target's node when it was compared; it must still be so. */
+  readonly targetIndex: bigint;
+  /** The node to be, by its path in the target. */
+  readonly node: TreeNode;
+}
+
+export function encodeAction({ kind, targetIndex, node }: Action): Buffer {
+  const head = Buffer.alloc(HEAD);
+  head[0] = KINDS.indexOf(kind);
+  head.writeBigUInt64LE(targetIndex, 1);
+  return Buffer.concat([head, encodeNode(node)]);
+}
+
+export function decodeAction(bytes: Buffer): Action {
+  return { kind: KINDS[bytes[0] as number] as ActionKind, targetIndex: bytes.readBigUInt64LE(1), node: decodeNode(bytes, HEAD) };
+}

@@ -1,0 +1,49 @@
+import type { KeyMapping } from '../convert/key-mapping.js';
+import type { Note } from '../model/note.js';
+import type { KeySelection } from '../model/source.js';
+
+/** What to do about a node that is in the target with another value, kind or expiration. */
+export type V2ConflictRule = 'fail' | 'skip' | 'overwrite';
+
+export interface RestoreV2Options {
+  /** Default `fail`: nothing is written when there is any conflict. */
+  readonly onConflict?: V2ConflictRule;
+  readonly mapping?: KeyMapping;
+  /** Prefixes of paths wanted, by their names in the source. */
+  readonly selection?: KeySelection;
+  /** Writes nothing; the report says what would be done. */
+  readonly dryRun?: boolean;
+  /** Requests in flight; default 32. */
+  readonly inFlight?: number;
+  /** Where the target's tree and what is to be written are kept meanwhile; the system's unless given. */
+  readonly tmpDir?: string;
+  /** The clock, in milliseconds since the Unix epoch. */
+  readonly now?: () => number;
+}
+
+/** What was done; in a dry run, what would be done. */
+export interface RestoreV2Report {
+  readonly dryRun: boolean;
+  /** Nodes of the source that were selected. */
+  readonly records: number;
+  /** Nodes made that were not there. */
+  readonly written: number;
+  /** Nodes that were there already, the same, and were left alone. */
+  readonly equal: number;
+  /** Nodes that were there, but not the same, and were left alone. */
+  readonly skipped: number;
+  /** Nodes that were there, but not the same, and were replaced. */
+  readonly overwritten: number;
+  /** Nodes left out: expired, or with a path no v2 tree can hold. */
+  readonly leftOut: number;
+  /** Bytes of the paths and values written. */
+  readonly bytes: number;
+  readonly notes: readonly Note[];
+}
+
+/** A report in the making. */
+export type V2Tally = { -readonly [K in keyof Omit<RestoreV2Report, 'dryRun' | 'notes'>]: RestoreV2Report[K] };
+
+export function emptyV2Tally(): V2Tally {
+  return { records: 0, written: 0, equal: 0, skipped: 0, overwritten: 0, leftOut: 0, bytes: 0 };
+}

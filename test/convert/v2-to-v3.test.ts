@@ -1,0 +1,237 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { parseKeyMapping } from '../../src/convert/key-mapping.js';
+import { expirationSecond, isExpirationLease, leaseFor, leaseIdOf } from '../../src/convert/v2-expiration.js';
+import { selectNodes } from '../../src/convert/v2-select.js';
+import { type ConvertTreeOptions, convertTree } from '../../src/convert/v2-to-v3.js';
+import { recordAt } from '../../src/model/batch.js';
+import type { KeyValue } from '../../src/model/keyvalue.js';
+import type { Lease } from '../../src/model/lease.js';
+import type { KeySelection, Source } from '../../src/model/source.js';
+import { compareTreePaths, isUnder } from '../../src/model/tree-path.js';
+import { decodeKeyValue } from '../../src/wire/keyvalue.js';
+import { bytes } from '../support/arbitrary.js';
+import { dir, file, type MadeNode, treeOf } from '../support/tree.js';
+import { failure, nodesOf } from '../support/v2.js';
+
+const SECOND = 1_000_000_000n;
+const NOW = 1_700_000_000_250;
+/** An expiration so many nanoseconds after second `s` from now on. */
+const at = (s: number, ns = 0n): bigint => (BigInt(Math.floor(NOW / 1000)) + BigInt(s)) * SECOND + ns;
+const second = (s: number): bigint => BigInt(Math.floor(NOW / 1000) + s);
+
+async function convert(tree: Source, options: ConvertTreeOptions = {}) {
+  const source = await convertTree(tree, { now: () => NOW, ...options });
+  const records: KeyValue[] = [];
+  for await (const batch of source.records()) for (let i = 0; i < batch.count; i++) records.push(decodeKeyValue(recordAt(batch, i)));
+  const leases: Lease[] = [];
+  for await (const some of source.leases()) leases.push(...some);
+  expect(source.info).toMatchObject({ api: 'v3', order: 'tree', revision: 9n, estimatedRecords: records.length });
+  return { source, records, leases, keys: records.map(({ key }) => key.toString()), notes: source.notes.list() };
+}
+
+const prefixes = (...texts: string[]): KeySelection => ({ prefixes: texts.map((text) => Buffer.from(text)), excludePrefixes: [] });
+
+test('a file becomes a key by its path, with its indices; a directory vanishes', async () => {
+  const raw = Buffer.from([0xff, 0, 1]);
+  const { records, leases, notes } = await convert(
+    treeOf(dir('/a'), { ...file('/a/b', raw), createdIndex: 7n, modifiedIndex: 2n ** 62n }, file('/a-b', ''), file('/_h')),
+  );
+  expect(records).toEqual([
+    { key: Buffer.from('/a/b'), value: raw, createRevision: 7n, modRevision: 2n ** 62n, version: 1n, lease: 0n },
+    { key: Buffer.from('/a-b'), value: Buffer.alloc(0), createRevision: 1n, modRevision: 1n, version: 1n, lease: 0n },
+    { key: Buffer.from('/_h'), value: Buffer.from('v'), createRevision: 1n, modRevision: 1n, version: 1n, lease: 0n },
+  ]);
+  expect(leases).toEqual([]);
+  expect(notes).toEqual([]);
+});
+
+describe('an expiration', () => {
+  test('becomes a lease, shared by all that expire in the same second', async () => {
+    const { records, leases, notes } = await convert(
+      treeOf(file('/a', 'v', at(9, 1n)), file('/b', 'v', at(10)), file('/c', 'v', at(10, 1n)), file('/d')),
+    );
+    const [ten, eleven] = [leaseIdOf(second(10)), leaseIdOf(second(11))];
+    expect(records.map(({ lease }) => lease)).toEqual([ten, ten, eleven, 0n]);
+    const seen = { seenAt: Math.floor(NOW / 1000) * 1000, origin: 'expiration' };
+    expect(leases).toEqual([
+      { id: ten, grantedTtl: 10n, remainingTtl: 10n, ...seen },
+      { id: eleven, grantedTtl: 11n, remainingTtl: 11n, ...seen },
+    ]);
+    expect(notes).toMatchObject([{ code: 'expiration-rounded', count: 2, lossy: false, examples: ['"/a"', '"/c"'] }]);
+  });
+
+  test('gives the same lease id whenever it is converted', async () => {
+    const tree = treeOf(file('/a', 'v', at(500)));
+    const [first, later] = [await convert(tree), await convert(tree, { now: () => NOW + 100_000 })];
+    expect(later.leases[0]?.id).toBe(first.leases[0]?.id);
+    expect(later.leases[0]?.remainingTtl).toBe(400n);
+  });
+
+  test('of a directory is that of all under it, if theirs is not earlier', async () => {
+    const { records } = await convert(
+      treeOf(
+        dir('/d', at(100)),
+        dir('/d/deep', at(200)),
+        file('/d/deep/x'),
+        file('/d/deep/y', 'v', at(50)),
+        file('/d/z', 'v', at(150)),
+        file('/d-'),
+        file('/e'),
+      ),
+    );
+    expect(records.map(({ lease }) => lease)).toEqual([100, 50, 100].map((s) => leaseIdOf(second(s))).concat(0n, 0n));
+  });
+
+  test('of a directory holds for what is selected under it', async () => {
+    const tree = treeOf(dir('/d', at(100)), file('/d/x'), file('/d/y'));
+    expect(await convert(tree, { selection: prefixes('/d/x') })).toMatchObject({
+      keys: ['/d/x'],
+      leases: [{ id: leaseIdOf(second(100)) }],
+    });
+  });
+
+  test('that is over leaves the node out, with all under it, and says so', async () => {
+    const { keys, leases, notes } = await convert(
+      treeOf(file('/a', 'v', at(-1)), dir('/d', at(0)), file('/d/x'), file('/d/y', 'v', at(90)), dir('/e', at(-9)), file('/f', 'v', at(1))),
+    );
+    expect(keys).toEqual(['/f']);
+    expect(leases).toHaveLength(1);
+    expect(notes).toMatchObject([
+      { code: 'expired-node-dropped', count: 5, lossy: true, examples: ['"/a"', '"/d"', '"/d/x"', '"/d/y"', '"/e"'] },
+    ]);
+  });
+});
+
+test('empty directories are left out, counted and named', async () => {
+  const { keys, notes } = await convert(treeOf(dir('/a'), dir('/a/b'), dir('/a/b/c'), dir('/a-'), file('/b'), dir('/z', at(5))));
+  expect(keys).toEqual(['/b']);
+  expect(notes).toMatchObject([{ code: 'empty-directory', count: 3, lossy: true, examples: ['"/a/b/c"', '"/a-"', '"/z"'] }]);
+});
+
+test('paths are selected by their old names and mapped to new ones', async () => {
+  const tree = treeOf(dir('/old'), file('/old/a'), file('/other'));
+  const mapping = parseKeyMapping({ map: ['/old=/new'], stripPrefix: '/', addPrefix: 'v2:' });
+  expect((await convert(tree, { mapping, selection: prefixes('/old') })).keys).toEqual(['v2:new/a']);
+  const error = await failure(convert(tree, { mapping: parseKeyMapping({ stripPrefix: '/old/' }) }));
+  expect(error).toMatchObject({ code: 'usage', message: expect.stringContaining('"/other"') });
+});
+
+test("keeps the source's own notes, and closes it", async () => {
+  const tree = treeOf(file('/a'));
+  tree.notes.add('value-not-utf8', 'not text', { lossy: true });
+  let closed = 0;
+  const { source } = await convert({ ...tree, close: async () => void closed++ });
+  expect(source.notes.list()).toMatchObject([{ code: 'value-not-utf8', lossy: true }]);
+  await source.close();
+  expect(closed).toBe(1);
+});
+
+test('only a tree is taken; an empty one is an empty keyspace', async () => {
+  expect((await convert(treeOf())).records).toEqual([]);
+  expect((await convert(treeOf(dir('/')))).notes).toEqual([]);
+  const tree = treeOf();
+  const v3 = { ...tree, info: { ...tree.info, api: 'v3', order: 'key' } } as const;
+  expect((await failure(convertTree(v3))).code).toBe('usage');
+});
+
+describe('a lease id', () => {
+  test('is a positive int64 that grows with the second, and is told from others', () => {
+    const seconds = fc.bigInt({ min: 0n, max: 2n ** 40n });
+    fc.assert(
+      fc.property(seconds, seconds, (a, b) => {
+        expect(leaseIdOf(a)).toBeGreaterThan(0n);
+        expect(leaseIdOf(a)).toBeLessThan(2n ** 63n);
+        expect(isExpirationLease(leaseIdOf(a))).toBe(true);
+        expect(leaseIdOf(a) < leaseIdOf(b)).toBe(a < b);
+      }),
+    );
+    expect(leaseIdOf(0x6553f100n).toString(16)).toBe('763200006553f100');
+    expect(isExpirationLease(0x7587_0000_0000_0001n)).toBe(false);
+  });
+
+  test('stands for an end between the expiration and a second later', () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }), (expiration) => {
+        const end = expirationSecond(expiration) * SECOND;
+        expect(end >= expiration && end - expiration < SECOND).toBe(true);
+        const now = Number(end / 1_000_000n) - 5500;
+        const lease = leaseFor(end / SECOND, now);
+        if (now > 0) expect(BigInt(lease.seenAt) / 1000n + lease.remainingTtl).toBe(end / SECOND);
+      }),
+    );
+  });
+});
+
+describe('selecting nodes', () => {
+  const paths = async (tree: Source, selection: KeySelection) =>
+    (await nodesOf(selectNodes(tree.records(), selection))).map(({ path }) => path.toString());
+
+  test('takes along the directories with a TTL above what is selected, once, and no others', async () => {
+    const tree = () =>
+      treeOf(
+        dir('/a'),
+        dir('/a/t', at(9)),
+        dir('/a/t/u', at(8)),
+        file('/a/t/u/x'),
+        file('/a/t/u/y'),
+        dir('/a/w', at(9)),
+        file('/a/w/z'),
+        file('/b'),
+      );
+    expect(await paths(tree(), prefixes('/a/t/u/x', '/b'))).toEqual(['/a/t', '/a/t/u', '/a/t/u/x', '/b']);
+    expect(await paths(tree(), prefixes('/a/t/u/'))).toEqual(['/a/t', '/a/t/u', '/a/t/u/x', '/a/t/u/y']);
+    expect(await paths(tree(), prefixes('/a/w'))).toEqual(['/a/w', '/a/w/z']);
+    expect(await paths(tree(), prefixes('/nothing'))).toEqual([]);
+    expect(await paths(tree(), prefixes())).toHaveLength(8);
+  });
+
+  test('keeps the order of the tree, whatever is selected', async () => {
+    const name = fc.constantFrom('a', 'b', 'a-', 'a.', '_');
+    const path = fc.array(name, { minLength: 1, maxLength: 4 }).map((names) => `/${names.join('/')}`);
+    await fc.assert(
+      fc.asyncProperty(fc.uniqueArray(path), path, fc.nat({ max: 3 }), async (all, prefix, ttlEvery) => {
+        const whole = [
+          ...new Set(
+            all.flatMap((each) =>
+              [...each.matchAll(/\//g)]
+                .slice(1)
+                .map(({ index }) => each.slice(0, index))
+                .concat(each),
+            ),
+          ),
+        ];
+        whole.sort((a, b) => compareTreePaths(Buffer.from(a), Buffer.from(b)));
+        const isDir = (each: string) => whole.some((other) => isUnder(Buffer.from(other), Buffer.from(each)));
+        const nodes: MadeNode[] = whole.map((each, i) => (isDir(each) ? dir(each, i % (ttlEvery + 1) === 0 ? at(5) : 0n) : file(each)));
+        const kept = await paths(treeOf(...nodes), prefixes(prefix));
+        const isWanted = ({ path: own, dir: isADir, expiration }: MadeNode) =>
+          String(own).startsWith(prefix) ||
+          (isADir &&
+            expiration !== 0n &&
+            whole.some((other) => other.startsWith(prefix) && isUnder(Buffer.from(other), Buffer.from(own as string))));
+        expect(kept).toEqual(nodes.filter(isWanted).map((node) => node.path));
+      }),
+    );
+  });
+});
+
+test('tree order puts parents first and siblings by bytes', () => {
+  const names = fc.array(
+    bytes({ minLength: 1, maxLength: 3 }).map((b) => Buffer.from(b.map((byte) => (byte === 0x2f ? 0x30 : byte)))),
+    { minLength: 1, maxLength: 3 },
+  );
+  const joined = (parts: Buffer[]): Buffer => Buffer.concat(parts.flatMap((part) => [Buffer.from('/'), part]));
+  fc.assert(
+    fc.property(names, names, (a, b) => {
+      const byNames = (x: Buffer[], y: Buffer[]): number => {
+        for (let i = 0; i < Math.min(x.length, y.length); i++) {
+          const order = Buffer.compare(x[i] as Buffer, y[i] as Buffer);
+          if (order !== 0) return order;
+        }
+        return x.length - y.length;
+      };
+      expect(Math.sign(compareTreePaths(joined(a), joined(b)))).toBe(Math.sign(byNames(a, b)));
+    }),
+  );
+});

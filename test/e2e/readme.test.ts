@@ -1,0 +1,44 @@
+import { execFile } from 'node:child_process';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+import { cleanEnvironment, EtcdServer, newestEtcd } from '../support/etcd.js';
+import { load } from '../support/load.js';
+import { temporaryDirectory } from '../support/temp.js';
+
+const ROOT = join(import.meta.dirname, '../..');
+const directory = temporaryDirectory();
+
+/** The README's ```sh blocks, as written. */
+function examples(): string[] {
+  const text = readFileSync(join(ROOT, 'README.md'), 'utf8');
+  return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1] as string);
+}
+
+test('every example of the README works, run as written, one after the other', async () => {
+  await using server = await EtcdServer.start(newestEtcd());
+  const names = ['pods/default/a', 'secrets/default/token', 'ranges/servicenodeports'];
+  await load(
+    server.endpoint,
+    names.map((name) => ({ key: Buffer.from(`/registry/${name}`), value: Buffer.from(name) })),
+  );
+  mkdirSync(join(directory, 'bin'));
+  symlinkSync(join(ROOT, 'bin/etcdferry.js'), join(directory, 'bin/etcdferry'));
+  const env = { ...cleanEnvironment(), PATH: `${join(directory, 'bin')}:${process.env.PATH}` };
+  const blocks = examples();
+  expect(blocks.length).toBeGreaterThan(0);
+  for (const block of blocks) {
+    const script = block.replaceAll('http://127.0.0.1:2379', server.endpoint);
+    const run = promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], { cwd: directory, env });
+    await expect(
+      run.then(
+        () => 'done',
+        (failed: { stderr: string }) => failed.stderr,
+      ),
+      block,
+    ).resolves.toBe('done');
+  }
+  expect(readFileSync(join(directory, 'value'), 'utf8')).toBe('ranges/servicenodeports');
+  expect(await server.etcdctl('get', '--print-value-only', '/copy/secrets/default/token')).toBe('secrets/default/token');
+});
