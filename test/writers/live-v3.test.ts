@@ -112,6 +112,16 @@ for (const etcd of etcdVersions()) {
       expect(await target.restore(records)).toMatchObject({ written: 0, equal: 12 });
     });
 
+    it('compares a batch in as many pages as it takes, whether of many keys or of large values', async () => {
+      const records = many('/pages/', 3000);
+      await target.restore(records, {}, { batch: 3000 });
+      expect(await target.restore(records, { dryRun: true }, { batch: 3000 })).toMatchObject({ written: 0, equal: 3000 });
+      // 42 MB, more than one answer may have.
+      const large = Array.from({ length: 60 }, (_, i) => kv(`/large/${i}`, Buffer.alloc(700_000, i)));
+      await target.restore(large);
+      expect(await target.restore(large, { dryRun: true })).toMatchObject({ written: 0, equal: 60 });
+    });
+
     it('refuses a value the server does not take before anything is written, naming key and size', async () => {
       const before = await target.revision();
       const error = await failure(target.restore([kv('/huge/a', 'x'), kv('/huge/b', Buffer.alloc(1_800_000))]));
