@@ -1,9 +1,9 @@
-import { compareTreePaths } from '../cluster/v2-path.js';
-import type { NodeSpool } from '../cluster/v2-spool.js';
-import type { ParsedNode, TreeHandler } from '../cluster/v2-tree-parser.js';
 import { FerryError } from '../errors.js';
 import type { NoteBook } from '../model/note.js';
+import { compareTreePaths } from '../model/tree-path.js';
 import { encodeNode } from '../wire/node.js';
+import type { NodeSpool } from './v2-spool.js';
+import type { ParsedNode, TreeHandler } from './v2-tree-parser.js';
 
 export interface SpoolerOptions {
   /** Whether a path is wanted. */
