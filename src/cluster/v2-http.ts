@@ -28,6 +28,8 @@ export interface V2Answer {
   chunks(): AsyncIterable<Buffer>;
   /** The whole of a short body (cut at 1 MiB). */
   short(): Promise<Buffer>;
+  /** Steps over a short body. */
+  discard(): Promise<void>;
 }
 
 /** HTTP to the endpoints of one cluster: kept connections, credentials, redirects, fail-over. */
@@ -139,6 +141,13 @@ function answerOf(endpoint: string, response: Dispatcher.ResponseData): V2Answer
     },
     chunks: () => chunksOf(endpoint, response),
     short: () => drain(endpoint, response),
+    discard: async () => {
+      try {
+        await response.body.dump({ limit: SHORT_ANSWER });
+      } catch (thrown) {
+        throw errorForConnection(endpoint, thrown);
+      }
+    },
   };
 }
 

@@ -15,13 +15,21 @@ export interface SpoolerOptions {
 /** Number of a directory that is not spooled: the root, one that is not selected. */
 const NONE = -1;
 
+interface OpenDirectory {
+  /** Its number in the spool, or NONE. */
+  number: number;
+  /** Of one that is not selected, but has a TTL. */
+  readonly path?: Buffer;
+  readonly expiration?: bigint;
+}
+
 /** Puts the nodes of an answer into a spool, and sees to it that they come in tree order. */
 export class TreeSpooler implements TreeHandler {
   readonly #spool: NodeSpool;
   readonly #notes: NoteBook;
   readonly #options: SpoolerOptions;
-  /** Spool numbers of the open directories, from the root down. */
-  readonly #open: number[] = [];
+  /** The open directories, from the root down. */
+  readonly #open: OpenDirectory[] = [];
   /** Depth of the outermost open directory whose name is lost; 0 for none. */
   #unnamed = 0;
   #last = Buffer.alloc(256);
@@ -34,13 +42,15 @@ export class TreeSpooler implements TreeHandler {
   }
 
   enter(node: ParsedNode): void {
-    this.#open.push(this.#takes(node) ? this.#spool.appendPending(node.path, node.expiration) : NONE);
+    const { path, expiration } = node;
+    if (this.#takes(node)) this.#open.push({ number: this.#spool.appendPending(path, expiration) });
+    else this.#open.push({ number: NONE, ...(expiration !== 0n && !node.pathReplaced ? { path: Buffer.from(path), expiration } : {}) });
     if (node.pathReplaced && this.#unnamed === 0) this.#unnamed = this.#open.length;
   }
 
   leave(createdIndex: bigint, modifiedIndex: bigint): void {
     if (this.#unnamed === this.#open.length) this.#unnamed = 0;
-    const number = this.#open.pop() as number;
+    const { number } = this.#open.pop() as OpenDirectory;
     if (number !== NONE) this.#spool.complete(number, createdIndex, modifiedIndex);
   }
 
@@ -65,8 +75,17 @@ export class TreeSpooler implements TreeHandler {
     this.#checkOrder(path);
     const { selects, now } = this.#options;
     if (!selects(path)) return false;
+    this.#takeAbove();
     if (node.expiration !== 0n && node.expiration <= now) this.#noteExpired(path);
     return true;
+  }
+
+  /** Directories with a TTL come along with what is selected under them, which lives no longer. */
+  #takeAbove(): void {
+    for (const above of this.#open) {
+      if (above.number !== NONE || above.path === undefined) continue;
+      above.number = this.#spool.appendPending(above.path, above.expiration ?? 0n);
+    }
   }
 
   #checkOrder(path: Buffer): void {

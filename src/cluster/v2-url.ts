@@ -8,17 +8,21 @@ const UNRESERVED = Uint8Array.from({ length: 256 }, (_, byte) => (/[A-Za-z0-9\-.
 export function percentEncode(bytes: Uint8Array, keep?: '/'): Buffer {
   const kept = keep === undefined ? -1 : SLASH;
   let escaped = 0;
-  for (const byte of bytes) if (UNRESERVED[byte] === 0 && byte !== kept) escaped++;
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] as number;
+    if (UNRESERVED[byte] === 0 && byte !== kept) escaped++;
+  }
   const out = Buffer.allocUnsafe(bytes.length + 2 * escaped);
   let at = 0;
-  for (const byte of bytes) {
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i] as number;
     if (UNRESERVED[byte] === 1 || byte === kept) {
       out[at++] = byte;
-    } else {
-      out[at++] = 0x25;
-      out[at++] = HEX[byte >> 4] as number;
-      out[at++] = HEX[byte & 15] as number;
+      continue;
     }
+    out[at++] = 0x25;
+    out[at++] = HEX[byte >> 4] as number;
+    out[at++] = HEX[byte & 15] as number;
   }
   return out;
 }

@@ -161,8 +161,11 @@ async function oneNode(answer: V2Answer): Promise<TreeNode | undefined> {
 }
 
 async function refusalOf(answer: V2Answer): Promise<V2Refusal | undefined> {
+  if ((answer.status === 200 || answer.status === 201) && answer.header('x-etcd-index') !== undefined) {
+    await answer.discard();
+    return undefined;
+  }
   const body = await answer.short();
-  if ((answer.status === 200 || answer.status === 201) && answer.header('x-etcd-index') !== undefined) return undefined;
   const refusal = refusalIn(body);
   if (refusal === undefined) throw errorForAnswer(answer.endpoint, answer.status, body);
   const expected = refusal.errorCode >= V2_REFUSAL.keyNotFound && refusal.errorCode <= V2_REFUSAL.directoryNotEmpty;

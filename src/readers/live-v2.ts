@@ -8,6 +8,7 @@ import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
 import { isCleanPath } from '../model/tree-path.js';
+import { readAbove } from './live-v2-above.js';
 import { mergeTrees } from './live-v2-merge.js';
 
 export interface LiveV2Options {
@@ -35,6 +36,9 @@ export interface LiveV2Options {
  * The answer is taken whole before anything is believed, into a temporary file of about the size of
  * the tree, so `records()` may be called again; memory is bounded but for 24 bytes per directory.
  *
+ * Directories with a TTL above what is read or selected come along: what is under them lives no
+ * longer than they do.
+ *
  * Records have no node for the root, which is always there. Nodes past their expiration that the
  * server still showed are kept, and noted. There are no leases, and no users and roles yet.
  *
@@ -54,8 +58,9 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
   try {
     trees.push(await readTree(request, run));
     for (const path of options.includeHidden ?? []) trees.push(await readTree({ ...request, path: pathGiven(path) }, run));
-    const serverVersion = await cluster.version(run.signal).catch(() => undefined);
     const { index, clusterId } = trees[0] as ReadTree;
+    for (const { path } of [...trees]) trees.push(...(await readAbove({ ...request, path }, index, run)));
+    const serverVersion = await cluster.version(run.signal).catch(() => undefined);
     return sourceOf(trees, {
       kind: 'live',
       api: 'v2',

@@ -1,9 +1,10 @@
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { ClusterOptions } from '../../src/cluster/options.js';
+import type { ClusterOptions, TlsOptions } from '../../src/cluster/options.js';
 import { connectV2, type V2Cluster } from '../../src/cluster/v2.js';
 import { FerryError } from '../../src/errors.js';
+import { Authority } from '../support/certificates.js';
 import { EtcdServer, etcdVersions, etcdWithV2, freePort } from '../support/etcd.js';
 import { failure, V2Client } from '../support/v2.js';
 
@@ -260,4 +261,41 @@ test('basic auth of v2: refused without, accepted with', async () => {
 
 test('the address alone is shown, without credentials or path', () => {
   expect(connectTo(['http://u:p@127.0.0.1:2379/x', 'http://[::1]:4001']).location).toBe('http://127.0.0.1:2379,http://[::1]:4001');
+});
+
+describe('TLS', () => {
+  test('is checked both ways, unless told not to', async () => {
+    using authority = new Authority();
+    const [server, client] = [authority.issue(), authority.issue({ commonName: 'somebody' })];
+    const etcd = await EtcdServer.start(etcdWithV2(), {
+      scheme: 'https',
+      args: [
+        ...['--enable-v2', '--cert-file', server.certFile, '--key-file', server.keyFile],
+        ...['--client-cert-auth', '--trusted-ca-file', authority.caFile],
+      ],
+    });
+    cleanups.push(() => etcd.stop());
+    const mutual = { cert: client.cert, key: client.key };
+    const read = (tls: TlsOptions) => treeJson(connectTo([etcd.endpoint], { tls }));
+
+    expect(await read({ ca: authority.ca, ...mutual })).toContain('"action":"get"');
+    expect(await read({ insecureSkipVerify: true, ...mutual })).toContain('"action":"get"');
+    expect(await failure(read(mutual))).toMatchObject({
+      code: 'unreachable',
+      message: expect.stringContaining('certificate is not trusted'),
+    });
+    const refused = await failure(read({ ca: authority.ca }));
+    expect(refused.exit).toBe(10);
+    expect(refused.hint).toContain('--cert');
+    const plain = await failure(treeJson(connectTo([etcd.endpoint.replace('https', 'http')])));
+    expect(plain.exit).toBe(10);
+  });
+
+  test('is not what an http server speaks', async () => {
+    const endpoint = (await faulty(etcdLike)).replace('http:', 'https:');
+    expect(await failure(treeJson(connectTo([endpoint])))).toMatchObject({
+      code: 'unreachable',
+      hint: expect.stringContaining('http or https'),
+    });
+  });
 });

@@ -121,6 +121,23 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('the tree of
     expect((await read({ selection })).paths).toEqual(['/bar/that', '/bar/this', '/sorted/a', '/sorted/a-b', '/sorted/a.b']);
   });
 
+  test('takes along the directories with a TTL above what is read or selected', async () => {
+    const prefixes = (...texts: string[]) => ({ selection: { prefixes: texts.map((text) => Buffer.from(text)), excludePrefixes: [] } });
+    for (const options of [prefixes('/ttl/dir/child'), { path: '/ttl/dir/child' }, prefixes('/ttl/dir/child', '/ttl/dir/s')]) {
+      const { nodes, paths } = await read(options);
+      expect(paths.slice(0, 2)).toEqual(['/ttl/dir', '/ttl/dir/child']);
+      expect(nodes[0]).toMatchObject({ dir: true, value: Buffer.alloc(0) });
+      expect(nodes[0]?.expiration).toBeGreaterThan(0n);
+      expect(nodes[0]?.createdIndex).toBeGreaterThan(0n);
+    }
+    await client.put('/ttl/dir/_hidden/x', 'v');
+    expect((await read({ includeHidden: ['/ttl/dir/_hidden'], ...prefixes('/ttl/dir/_') })).paths).toEqual([
+      '/ttl/dir',
+      '/ttl/dir/_hidden',
+      '/ttl/dir/_hidden/x',
+    ]);
+  });
+
   test('notes what had expired by the clock but was still there', async () => {
     const { source, nodes } = await read({ now: () => Date.now() + 250_000 });
     expect(source.notes.list()).toContainEqual(
