@@ -31,7 +31,7 @@ export function parseAuth(bytes: Buffer, where: string): AuthData {
     users: asArray(json.users, `${where}: users`).map((user) => parseUser(user, `${where}: users`)),
     roles: asArray(json.roles, `${where}: roles`).map((role) => parseRole(role, `${where}: roles`)),
   };
-  checkCanonical(bytes, encodeAuth(auth), where);
+  checkCanonical(bytes, () => encodeAuth(auth), where);
   return auth;
 }
 

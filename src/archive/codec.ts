@@ -15,6 +15,8 @@ const gunzip = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gunzip);
 
 /** Fewer crossings into the thread pool than with zlib's 16 KiB. */
 const CHUNK = 1024 * 1024;
+/** Decompressed on the spot: the way to the thread pool and back would take longer. In bytes raw. */
+const SMALL = 16 * 1024;
 /** Deflate cannot do better than 1032 to 1 (RFC 1951); with some room for its headers. */
 const MAX_DEFLATE_RATIO = 1040;
 /** Offset in a gzip header (RFC 1952) of the byte that names the operating system, and "unknown". */
@@ -62,13 +64,17 @@ export async function decompressBytes(stored: Buffer, rawSize: number, compress:
   if (compress === 'gzip' && rawSize > stored.length * MAX_DEFLATE_RATIO) throw wrongSize(where, stored.length, rawSize);
   let raw: Buffer;
   try {
-    raw = compress === 'gzip' ? await gunzip(stored, outputOptions(rawSize)) : await zstdDecompress(stored, rawSize, where);
+    raw = compress === 'gzip' ? await gzipDecompress(stored, rawSize) : await zstdDecompress(stored, rawSize, where);
   } catch (cause) {
     if (cause instanceof FerryError) throw cause;
     throw new FerryError('damaged', `${where}: does not decompress to ${rawSize} bytes`, { cause });
   }
   if (raw.length !== rawSize) throw wrongSize(where, raw.length, rawSize);
   return raw;
+}
+
+function gzipDecompress(stored: Buffer, rawSize: number): Buffer | Promise<Buffer> {
+  return rawSize <= SMALL ? zlib.gunzipSync(stored, outputOptions(rawSize)) : gunzip(stored, outputOptions(rawSize));
 }
 
 /** All output into one chunk: a second one would be allocated only to stay empty. */

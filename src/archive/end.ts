@@ -32,6 +32,6 @@ export function parseEnd(bytes: Buffer, where: string): ArchiveEnd {
     size: asCount(manifest.size, `${where}: manifest.size`),
     sha256: asSha256(manifest.sha256, `${where}: manifest.sha256`),
   };
-  checkCanonical(bytes, encodeEnd(end), where);
+  checkCanonical(bytes, () => encodeEnd(end), where);
   return end;
 }

@@ -134,7 +134,7 @@ export function parseHeader(bytes: Buffer, where: string): ArchiveHeader {
     compress: asOneOf(json.compress, ['gzip', 'zstd'], `${where}: compress`),
     options: asObject(json.options, `${where}: options`),
   };
-  checkCanonical(bytes, encodeHeader(header), where);
+  checkCanonical(bytes, () => encodeHeader(header), where);
   return header;
 }
 

@@ -122,7 +122,14 @@ export function given<K extends string, V>(name: K, value: V | undefined): { [P 
  *
  * @throws FerryError `damaged` when the bytes differ
  */
-export function checkCanonical(found: Buffer, written: Buffer, where: string): void {
+export function checkCanonical(found: Buffer, write: () => Buffer, where: string): void {
+  let written: Buffer;
+  try {
+    written = write();
+  } catch (cause) {
+    // What is nested deep enough can be parsed but not written.
+    throw new FerryError('damaged', `${where}: cannot be written again`, { cause });
+  }
   if (!found.equals(written)) throw new FerryError('damaged', `${where}: is not written as this format version writes it`);
 }
 

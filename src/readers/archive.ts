@@ -1,6 +1,6 @@
 import type { ArchiveReader } from '../archive/reader.js';
 import { RecordScanner } from '../archive/spans.js';
-import { isSelected } from '../convert/select.js';
+import { intersectSelections, isSelected } from '../convert/select.js';
 import type { AuthData } from '../model/auth.js';
 import type { RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
@@ -86,27 +86,8 @@ function infoOf(reader: ArchiveReader, location: string, selection: KeySelection
     ...(memberId === undefined ? {} : { memberId }),
     ...(serverVersion === undefined ? {} : { serverVersion }),
     startedAt: header.startedAt,
-    selection: narrowed(header.selection, selection),
+    // With nothing in common there is no such selection; what was asked for then says it.
+    selection: intersectSelections(header.selection, selection) ?? selection,
     ...(selection.prefixes.length === 0 ? { estimatedRecords: manifest.records } : {}),
   };
-}
-
-/** What is left when a selection is made from what was itself a selection. */
-function narrowed(held: KeySelection, wanted: KeySelection): KeySelection {
-  return {
-    prefixes: commonPrefixes(held.prefixes, wanted.prefixes),
-    excludePrefixes: [...held.excludePrefixes, ...wanted.excludePrefixes],
-  };
-}
-
-function commonPrefixes(held: readonly Buffer[], wanted: readonly Buffer[]): readonly Buffer[] {
-  if (held.length === 0) return wanted;
-  if (wanted.length === 0) return held;
-  const common = held.flatMap((a) => wanted.flatMap((b) => (startsWith(a, b) ? [a] : startsWith(b, a) ? [b] : [])));
-  // No prefix at all would mean everything; nothing of what is wanted is held.
-  return common.length === 0 ? wanted : common;
-}
-
-function startsWith(bytes: Buffer, prefix: Buffer): boolean {
-  return bytes.subarray(0, prefix.length).equals(prefix);
 }

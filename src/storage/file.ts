@@ -86,8 +86,6 @@ class FileSink implements ByteSink {
   async finish(): Promise<void> {
     await this.#attempt(async () => {
       await this.#writer.flush();
-      // The mode asked for when opening was subject to the umask.
-      await this.#handle.chmod(OWNER_ONLY);
       await this.#handle.sync();
       await this.#close();
       if (this.#overwrite) await rename(this.#temporary, this.name);

@@ -51,7 +51,7 @@ describe('damage is found', () => {
     }
     expect(missed).toEqual([]);
     expect(await proof(bytes)).toBe('whole');
-  });
+  }, 180_000);
 
   test('when it is cut at any byte, or at any block and filled up with zeros', async () => {
     for (let size = 0; size < whole.bytes.length; size++) expect(await proof(whole.bytes.subarray(0, size))).toBe('damaged');
@@ -132,6 +132,19 @@ describe('a frame made whole again around wrong content is found out', () => {
     'etcdferry.json of another format': { entries: (all) => edit(all, 'etcdferry.json', (json) => Object.assign(json, { format: 'zip' })) },
     'etcdferry.json with v2 and key order': { entries: (all) => edit(all, 'etcdferry.json', (json) => Object.assign(json, { api: 'v2' })) },
     'etcdferry.json saying zstd': { entries: (all) => edit(all, 'etcdferry.json', (json) => Object.assign(json, { compress: 'zstd' })) },
+    'etcdferry.json nested beyond measure': {
+      entries: (all) =>
+        all.map((e) =>
+          e.name === 'etcdferry.json'
+            ? {
+                ...e,
+                content: Buffer.from(
+                  String(e.content).replace('"options": {}', `"options": {"a": ${'['.repeat(100_000)}${']'.repeat(100_000)}}`),
+                ),
+              }
+            : e,
+        ),
+    },
     'etcdferry.json that is no JSON': {
       entries: (all) => all.map((e) => (e.name === 'etcdferry.json' ? { ...e, content: Buffer.from('{') } : e)),
     },
