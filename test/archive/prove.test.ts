@@ -125,9 +125,6 @@ describe('a frame made whole again around wrong content is found out', () => {
     'an offset': { manifest: segment((entry) => Object.assign(entry, { offset: 1024 })) },
     'an unknown field': { manifest: segment((entry) => Object.assign(entry, { more: 1 })) },
     'a fraction': { manifest: segment((entry) => Object.assign(entry, { records: 2.5 })) },
-    'records out of order': { entries: (all) => replace(all, [kv('b', '1'), kv('a', '1'), kv('c', '2')]) },
-    'a key twice': { entries: (all) => replace(all, [kv('a', '1'), kv('a', '1'), kv('c', '2')]) },
-    'a record that is none': { entries: (all) => replace(all, [kv('a', '1'), Buffer.from([0xff]), kv('c', '2')]) },
     'auth.json with another field': { entries: (all) => edit(all, 'auth.json', (json) => Object.assign(json, { more: true })) },
     'etcdferry.json of another format': { entries: (all) => edit(all, 'etcdferry.json', (json) => Object.assign(json, { format: 'zip' })) },
     'etcdferry.json with v2 and key order': { entries: (all) => edit(all, 'etcdferry.json', (json) => Object.assign(json, { api: 'v2' })) },
@@ -151,6 +148,30 @@ describe('a frame made whole again around wrong content is found out', () => {
   };
   test.each(Object.entries(cases))('%s', async (_, change) => {
     expect(await proof(await rewritten(whole.bytes, change))).toBe('damaged');
+  });
+
+  test.each([
+    ['out of order', [kv('b', '1'), kv('a', '1'), kv('c', '2')], 'record 1 does not come after the one before it, in key order'],
+    ['with a key twice', [kv('a', '1'), kv('a', '1'), kv('c', '2')], 'record 1 does not come after the one before it, in key order'],
+    ['that are none', [kv('a', '1'), Buffer.from([0xff]), kv('c', '2')], 'record 1 is not a KeyValue message'],
+    ['with other values', [kv('a', '1'), kv('b', '1'), kv('c', '2')], 'do not have the content digest "records"'],
+    ['with another first key', [kv('aa', '1'), kv('b', '1'), kv('c', '2')], 'its first and last key are not those'],
+    ['with another last key', [kv('a', '1'), kv('b', '1'), kv('cc', '2')], 'its first and last key are not those'],
+  ])('records %s', async (_, records, expected) => {
+    expect(await message(await rewritten(whole.bytes, replaced(records)))).toContain(expected);
+  });
+
+  test.each([
+    ['a length not in its shortest form', '8c000a0161100218032001', 'is not in its shortest form'],
+    ['a length past the end', '7f0a0161', 'record 0 runs past the end'],
+    ['a length cut short', '80', 'record 0 runs past the end'],
+    ['more records than stated', '000000', 'holds 3 records, the manifest states 1'],
+  ])('%s', async (_, hex, expected) => {
+    const raw = Buffer.from(hex, 'hex');
+    const { entries, manifest } = replaced([raw.subarray(1)]);
+    const framed = (all: RawEntry[]): RawEntry[] => all.map((e) => (e.name.startsWith('segments/') ? { ...e, content: gzipSync(raw) } : e));
+    const bytes = await rewritten(whole.bytes, { entries: (all) => framed(entries?.(all) ?? all), ...(manifest && { manifest }) });
+    expect(await message(bytes)).toContain(expected);
   });
 
   test('but an entry whose name begins with x- is let be, behind the segments', async () => {
@@ -251,9 +272,16 @@ function rename(entries: RawEntry[], from: string, to: string): RawEntry[] {
   return entries.map((entry) => (entry.name === from ? { ...entry, name: to } : entry));
 }
 
-function replace(entries: RawEntry[], records: readonly Buffer[]): RawEntry[] {
+/** Puts other records into the segment, with everything the manifest says of them but the digests. */
+function replaced(records: readonly Buffer[]): Parameters<typeof rewritten>[1] {
   const raw = Buffer.concat(records.flatMap((record) => [Buffer.from([record.length]), record]));
-  return entries.map((entry) => (entry.name.startsWith('segments/') ? { ...entry, content: gzipSync(raw) } : entry));
+  return {
+    entries: (all) => all.map((entry) => (entry.name.startsWith('segments/') ? { ...entry, content: gzipSync(raw) } : entry)),
+    manifest: (json) => {
+      segment((entry) => Object.assign(entry, { rawSize: raw.length, records: records.length }))(json);
+      Object.assign(json.totals, { records: records.length, rawBytes: raw.length });
+    },
+  };
 }
 
 function edit(entries: RawEntry[], name: string, change: (json: object) => unknown): RawEntry[] {
