@@ -24,7 +24,7 @@ import { openBackend, type SnapshotFileOptions } from './snapshot-file.js';
 export type DataDirV3Options = DataDirOptions & Pick<SnapshotFileOptions, 'revision' | 'history' | 'tmpDir' | 'sortBudget'>;
 
 /** A stopped member's database, brought up to date from its WAL. */
-export interface MemberBackend {
+interface MemberBackend {
   readonly backend: BackendView;
   /** The database file, open. */
   readonly file: DataDirFile;

@@ -21,7 +21,7 @@ export interface V2Node {
 
 const NO_VALUE: Buffer = Buffer.alloc(0);
 
-/** What a node costs beside its name and value, in bytes: measured over 100,000 nodes, rounded up. */
+/** What a node costs beside its name and value, in bytes: 270 when measured over 100,000, and what the collector leaves lying. */
 const NODE_OVERHEAD = 512;
 
 export function newNode(name: string, parent: V2Node | undefined, index: bigint, dir: boolean): V2Node {

@@ -4,7 +4,7 @@ import { readBytes, readInt64, readVarint64 } from './varint.js';
 
 const EMPTY: Buffer = Buffer.alloc(0);
 
-export type V2Method = 'POST' | 'PUT' | 'DELETE' | 'QGET' | 'SYNC';
+type V2Method = 'POST' | 'PUT' | 'DELETE' | 'QGET' | 'SYNC';
 
 const METHODS: ReadonlySet<string> = new Set<V2Method>(['POST', 'PUT', 'DELETE', 'QGET', 'SYNC']);
 
@@ -69,7 +69,7 @@ export function decodeV2Operation(data: Buffer): V2Operation {
  *
  * @throws FerryError `damaged` when it does not parse
  */
-export function decodeV2Request(bytes: Buffer): V2Request {
+function decodeV2Request(bytes: Buffer): V2Request {
   const request: V2Request = {
     method: undefined,
     path: EMPTY,

@@ -25,13 +25,13 @@ export interface DeleteOperation {
   readonly prevKv: boolean;
 }
 
-export interface ReadOperation {
+interface ReadOperation {
   readonly kind: 'read';
   readonly range: KeyRange;
 }
 
-export type CompareResult = 'equal' | 'greater' | 'less' | 'not-equal';
-export type CompareTarget = 'version' | 'create' | 'mod' | 'value' | 'lease';
+type CompareResult = 'equal' | 'greater' | 'less' | 'not-equal';
+type CompareTarget = 'version' | 'create' | 'mod' | 'value' | 'lease';
 
 export interface Comparison {
   readonly range: KeyRange;

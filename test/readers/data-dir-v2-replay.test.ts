@@ -7,7 +7,7 @@ import { quietRun } from '../../src/model/run.js';
 import { EVERYTHING, type Source } from '../../src/model/source.js';
 import { openDataDirV2 } from '../../src/readers/data-dir-v2.js';
 import { EtcdServer, etcdVersions } from '../support/etcd.js';
-import { apiLines, nodeLine, treeOf } from '../support/v2-tree.js';
+import { type ApiNode, apiLines, nodeLine, treeOf } from '../support/v2-tree.js';
 import { numbers, randomV2Operation, v2 } from '../support/v2-workload.js';
 
 const OPERATIONS = 400;
@@ -77,5 +77,25 @@ describe.each(etcdVersions())('the data dir of a killed etcd $version', (etcd) =
     const fromWal = await open(server.dataDir);
     expect(await sortedLines(fromWal)).toEqual(lines);
     expect(fromWal.notes.lossy).toBe(false);
+  });
+
+  test('has everything acknowledged by a server killed with writes in flight', async () => {
+    await using server = await EtcdServer.start(etcd, { args: ['--enable-v2', '--snapshot-count', '200'] });
+    const acknowledged = new Map<string, string>();
+    // Once this is answered there is a leader.
+    await v2(server.endpoint, 'PUT', '/first', 'value=1');
+    const writers = Array.from({ length: 8 }, async (_, writer) => {
+      for (let i = 0; ; i++) {
+        const answer = await v2(server.endpoint, 'POST', `/queue${writer}`, `value=${i}`).catch(() => undefined);
+        const { key, value } = (answer?.body.node ?? {}) as ApiNode;
+        if (key === undefined || value === undefined) return;
+        acknowledged.set(key, value);
+      }
+    });
+    setTimeout(() => server.kill('SIGKILL'), 700);
+    await Promise.all(writers);
+    const found = new Map((await treeOf(await open(server.dataDir))).map(({ path, value }) => [path.toString(), value.toString()]));
+    expect(acknowledged.size).toBeGreaterThan(50);
+    for (const [key, value] of acknowledged) expect(found.get(key)).toBe(value);
   });
 });

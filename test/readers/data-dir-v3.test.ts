@@ -1,15 +1,20 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { recordAt } from '../../src/model/batch.js';
 import { quietRun } from '../../src/model/run.js';
 import { EVERYTHING, type Source } from '../../src/model/source.js';
+import { dataDirApis } from '../../src/readers/data-dir-apis.js';
+import { looksLikeDataDir } from '../../src/readers/data-dir-layout.js';
 import { openDataDirV3 } from '../../src/readers/data-dir-v3.js';
 import { decodeKeyValue } from '../../src/wire/keyvalue.js';
 import { EtcdServer, etcdVersions } from '../support/etcd.js';
+import { UnpackedDataDir } from '../support/v2-data.js';
 import { numbers } from '../support/v2-workload.js';
-import { base64, keyspaceOf, keyValueLine, V3Workload, v3 } from '../support/v3-workload.js';
+import { answerLines, base64, keyspaceOf, keyValueLine, type RangeAnswer, V3Workload, v3 } from '../support/v3-workload.js';
 
 /** Nothing is written to the database but when something makes etcd do so: all the rest is in the WAL alone. */
 const LAZY = ['--backend-batch-interval', '1h', '--backend-batch-limit', '1000000'];
@@ -32,6 +37,29 @@ async function commit(server: EtcdServer): Promise<void> {
   await server.etcdctl('snapshot', 'save', join(dir, 'x.db'));
   rmSync(dir, { recursive: true });
 }
+
+describe.each(['v3-34', 'v3-35'])('the data dir of %s', (name) => {
+  const data = join(import.meta.dirname, '../../testdata/etcd-v3');
+  // Leases may be negative and keys of any bytes: numbers are kept as their digits.
+  const all = gunzipSync(readFileSync(join(data, `${name}.all.json.gz`)))
+    .toString()
+    .replace(/:(-?\d+)/g, ':"$1"');
+
+  test('gives what etcdctl got from the server', async () => {
+    const root = mkdtempSync(join(tmpdir(), 'etcdferry-v3-'));
+    try {
+      execFileSync('tar', ['xzf', join(data, `${name}.data-dir.tar.gz`), '-C', root]);
+      const truth = answerLines(JSON.parse(all) as RangeAnswer);
+      const source = await open(join(root, 'data'));
+      expect(source.info.revision).toBe(truth.revision);
+      expect(await linesOf(source)).toEqual(truth.lines);
+      expect(source.notes.list().filter(({ lossy }) => lossy)).toEqual([]);
+      await source.close();
+    } finally {
+      rmSync(root, { recursive: true });
+    }
+  });
+});
 
 describe.each(etcdVersions())('the data dir of a killed etcd $version', (etcd) => {
   test('gives the keyspace that the server had, revision for revision, from a database far behind', async () => {
@@ -83,7 +111,7 @@ describe.each(etcdVersions())('the data dir of a killed etcd $version', (etcd) =
   });
 
   test('judges what is in the WAL by users and permissions, and changes those', async () => {
-    await using server = await EtcdServer.start(etcd, { args: LAZY });
+    await using server = await EtcdServer.start(etcd, { args: [...LAZY, '--bcrypt-cost', '4'] });
     const call = (method: string, body: Record<string, unknown>, token?: string) => v3(server.endpoint, method, body, token);
     for (const name of ['root', 'alice']) await call('auth/user/add', { name, password: name });
     for (const name of ['root', 'reader']) await call('auth/role/add', { name });
@@ -145,4 +173,58 @@ describe.each(etcdVersions())('the data dir of a killed etcd $version', (etcd) =
     expect(count).toBe(4);
     await history.close();
   });
+
+  test('takes the database that was received from a leader and not put in its place yet', async () => {
+    await using server = await EtcdServer.start(etcd, { args: ['--snapshot-count', '10'] });
+    const db = join(server.dataDir, 'member/snap/db');
+    const put = (key: string) => v3(server.endpoint, 'kv/put', { key: base64(key), value: base64(key) });
+    await put('first');
+    await commit(server);
+    const before = readFileSync(db);
+    for (let i = 0; i < 30; i++) await put(`key ${i}`);
+    const truth = await keyspaceOf(server.endpoint);
+    await server.kill();
+    const newest =
+      readdirSync(join(server.dataDir, 'member/snap'))
+        .filter((name) => name.endsWith('.snap'))
+        .sort()
+        .at(-1) ?? '';
+    const received = join(server.dataDir, 'member/snap', `${newest.slice(17, 33)}.snap.db`);
+    renameSync(db, received);
+    writeFileSync(db, before);
+    const source = await open(server.dataDir);
+    expect(await linesOf(source)).toEqual(truth.lines);
+    await source.close();
+    rmSync(received);
+    await expect(open(server.dataDir)).rejects.toMatchObject({ code: 'damaged' });
+  });
+
+  test('is refused while the server runs, and read as it was when it stopped', async () => {
+    await using server = await EtcdServer.start(etcd, { args: [...LAZY, '--enable-v2'] });
+    await v3(server.endpoint, 'kv/put', { key: base64('k'), value: base64('x'.repeat(5000)) });
+    await expect(open(server.dataDir)).rejects.toMatchObject({ code: 'usage' });
+    await server.kill('SIGKILL');
+    const state = (): string => execFileSync('find', [server.dataDir, '-printf', '%p %i %s %m %T@ %C@\n']).toString();
+    const before = state();
+    expect(await dataDirApis(server.dataDir)).toEqual({ v2: false, v3: true });
+    const source = await open(server.dataDir);
+    expect(await linesOf(source)).toHaveLength(1);
+    await source.close();
+    expect(state()).toBe(before);
+    await expect(open(server.dataDir, { maxMemory: 1000 })).rejects.toMatchObject({
+      code: 'failed',
+      hint: expect.stringContaining('--max-memory'),
+    });
+  });
+});
+
+test('which APIs a data dir holds keys of', async () => {
+  using old = new UnpackedDataDir('v238');
+  expect(await dataDirApis(old.path)).toEqual({ v2: true, v3: false });
+  await expect(open(old.path)).rejects.toMatchObject({ code: 'not-found' });
+  using newer = new UnpackedDataDir('v34');
+  expect(await dataDirApis(newer.path)).toEqual({ v2: true, v3: false });
+  expect(await looksLikeDataDir(newer.path)).toBe(true);
+  expect(await looksLikeDataDir(join(old.path, 'member'))).toBe(true);
+  expect(await looksLikeDataDir(join(old.path, 'member/snap'))).toBe(false);
 });

@@ -118,22 +118,27 @@ export function keyValueLine({ key, value, createRevision, modRevision, version,
   return JSON.stringify([key.toString('base64'), value.toString('base64'), ...[createRevision, modRevision, version, lease].map(String)]);
 }
 
-interface RangeAnswer {
+export interface RangeAnswer {
   readonly header: { readonly revision: string };
   readonly kvs?: readonly Record<string, string>[];
+}
+
+/** Revision and lines of an answer in JSON, whose numbers are strings. */
+export function answerLines(answer: RangeAnswer): { revision: bigint; lines: string[] } {
+  const lines = (answer.kvs ?? []).map((kv) => {
+    const { key = '', value = '', create_revision = '0', mod_revision = '0', version = '0', lease = '0' } = kv;
+    return JSON.stringify([key, value, create_revision, mod_revision, version, lease]);
+  });
+  return { revision: BigInt(answer.header.revision), lines };
 }
 
 /** What a server has: its revision, a line per key, its leases with their granted TTL. */
 export async function keyspaceOf(endpoint: string, token?: string): Promise<{ revision: bigint; lines: string[]; leases: string[] }> {
   const answer = (await v3(endpoint, 'kv/range', { key: base64('\0'), range_end: base64('\0') }, token)) as unknown as RangeAnswer;
-  const lines = (answer.kvs ?? []).map((kv) => {
-    const { key = '', value = '', create_revision = '0', mod_revision = '0', version = '0', lease = '0' } = kv;
-    return JSON.stringify([key, value, create_revision, mod_revision, version, lease]);
-  });
   const { leases = [] } = (await v3(endpoint, 'lease/leases', {}, token)) as { leases?: { ID: string }[] };
   const granted = leases.map(async ({ ID }) => {
     const { grantedTTL } = await v3(endpoint, 'lease/timetolive', { ID }, token);
     return `${ID} ${grantedTTL}`;
   });
-  return { revision: BigInt(answer.header.revision), lines, leases: (await Promise.all(granted)).sort() };
+  return { ...answerLines(answer), leases: (await Promise.all(granted)).sort() };
 }
