@@ -13,6 +13,7 @@ import { proveTrailer } from '../wire/snapshot-trailer.js';
 import { historyOf } from './snapshot-file-history.js';
 import { keyspaceInto, usedLeasesOf } from './snapshot-file-keyspace.js';
 import { leasesInUse, UsedLeases } from './snapshot-file-leases.js';
+import { chosenRevision } from './snapshot-file-revision.js';
 
 export interface SnapshotFileOptions {
   /** The location as the user may see it. */
@@ -52,25 +53,8 @@ export async function openSnapshotFile(bytes: ByteSource, options: SnapshotFileO
  * @param bytes the file that the backend reads
  */
 export async function openBackend(bytes: ByteSource, backend: BackendView, options: SnapshotFileOptions, run: RunContext): Promise<Source> {
-  const revision = chosenRevision(backend, options.revision);
+  const revision = chosenRevision(backend, options.revision, backend.compacted);
   return new SnapshotFileSource(bytes, backend, revision, options, run);
-}
-
-/** The revision to read at, as a server with this file would answer. */
-function chosenRevision(backend: BackendView, wanted: bigint | undefined): bigint {
-  if (wanted === undefined || wanted === 0n) return backend.revision;
-  const { name } = backend.bolt.source;
-  if (wanted > backend.revision) {
-    throw new FerryError('future-revision', `${name}: revision ${wanted} was asked for, and ${backend.revision} is the latest in it`, {
-      hint: 'Ask for an earlier revision, or for none.',
-    });
-  }
-  if (wanted < backend.compacted) {
-    throw new FerryError('compacted', `${name}: revision ${wanted} was asked for, and all before ${backend.compacted} are compacted`, {
-      hint: 'Ask for a later revision, or for none.',
-    });
-  }
-  return wanted;
 }
 
 class SnapshotFileSource implements Source {

@@ -1,0 +1,126 @@
+import { tmpdir } from 'node:os';
+import type { ByteSource } from '../model/bytes.js';
+import { quietRun, type RunContext } from '../model/run.js';
+import { EVERYTHING } from '../model/source.js';
+import { RecordSorter } from '../sort/sorter.js';
+import { EtcdBackend } from '../wire/backend.js';
+import { crc32c } from '../wire/crc32c.js';
+import { MainRevision } from '../wire/revision-key.js';
+import { hasTrailer, proveTrailer } from '../wire/snapshot-trailer.js';
+import { type LogPiece, readLog } from './snapshot-file-log.js';
+import { chosenRevision } from './snapshot-file-revision.js';
+
+const NUMBER_BYTES = 8;
+/** Number of the change, 1 for a deletion, then the user's key. */
+const KEY_AT = NUMBER_BYTES + 1;
+
+export interface HashKvOptions {
+  /** The latest unless given. */
+  readonly revision?: bigint;
+  /** An existing directory for what does not fit into memory; the system's unless given. */
+  readonly tmpDir?: string;
+  /** Does not check a file's SHA-256 where it has one. */
+  readonly skipHashCheck?: boolean;
+}
+
+export interface HashKv {
+  /** An unsigned 32-bit integer. */
+  readonly hash: number;
+  /** -1n when nothing was compacted. */
+  readonly compactRevision: bigint;
+  readonly revision: bigint;
+}
+
+/**
+ * The hash that `etcdctl endpoint hashkv` gives of a member with this file: CRC-32C over the log of
+ * changes up to a revision, without what a compaction has removed or is free to remove (etcd
+ * server/storage/mvcc/hash.go). Two members agree when compaction revision and revision are the
+ * same too.
+ *
+ * @throws FerryError `damaged`, `unknown-format`, `compacted`, `future-revision`
+ */
+export async function hashKv(bytes: ByteSource, options: HashKvOptions = {}, run: RunContext = quietRun()): Promise<HashKv> {
+  const backend = await EtcdBackend.open(bytes);
+  const revision = chosenRevision(backend, options.revision, backend.meta.finishedCompactRevision ?? 0n);
+  if (options.skipHashCheck !== true && hasTrailer(bytes.size)) await proveTrailer(bytes, run.signal);
+  const compactRevision = backend.meta.finishedCompactRevision ?? -1n;
+  const kept = compactRevision < 1n ? undefined : await newestChanges(backend, revision, options.tmpDir ?? tmpdir(), run);
+  const compacted = new MainRevision(compactRevision);
+  let hash = crc32c(Buffer.from('key'));
+  for await (const piece of readLog(backend, { revision, selection: EVERYTHING }, run)) {
+    for (let i = 0; i < piece.count; i++) {
+      const start = piece.starts[i] as number;
+      if (kept !== undefined && isCompacted(piece, i, compacted.compare(piece.bytes, start), kept)) continue;
+      hash = crc32c(piece.bytes.subarray(start, piece.ends[i]), hash);
+    }
+  }
+  return { hash, compactRevision, revision };
+}
+
+/** @param order of the change's revision and the compaction's */
+function isCompacted(piece: LogPiece, i: number, order: number, kept: BitSet): boolean {
+  if (order > 0) return false;
+  if (order === 0 && piece.tombstones[i] === 1) return true;
+  return !kept.isEmpty && !kept.has(piece.numbers[i] as number);
+}
+
+/** The numbers of the changes that are the last of their keys, but for deletions. */
+async function newestChanges(backend: EtcdBackend, revision: bigint, tmpDir: string, run: RunContext): Promise<BitSet> {
+  const findKey = (_: Buffer, start: number, end: number, range: { start: number; end: number }): void => {
+    range.start = start + KEY_AT;
+    range.end = end;
+  };
+  await using sorter = new RecordSorter({ findKey, tmpDir, dropOlder: true }, run);
+  let changes = 0;
+  for await (const piece of readLog(backend, { revision, selection: EVERYTHING }, run)) {
+    await addKeys(sorter, piece);
+    changes = (piece.numbers[piece.count - 1] as number) + 1;
+  }
+  await sorter.finish();
+  const kept = new BitSet(changes);
+  for await (const { bytes, starts, count } of sorter.batches()) {
+    for (let i = 0; i < count; i++) {
+      const start = starts[i] as number;
+      if (bytes[start + NUMBER_BYTES] === 0) kept.add(bytes.readDoubleBE(start));
+    }
+  }
+  return kept;
+}
+
+function addKeys(sorter: RecordSorter, { bytes, count, numbers, keyStarts, keyEnds, tombstones }: LogPiece): Promise<void> {
+  const starts = new Uint32Array(count);
+  const ends = new Uint32Array(count);
+  let size = 0;
+  for (let i = 0; i < count; i++) size += KEY_AT + (keyEnds[i] as number) - (keyStarts[i] as number);
+  const records = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    starts[i] = at;
+    records.writeDoubleBE(numbers[i] as number, at);
+    records[at + NUMBER_BYTES] = tombstones[i] as number;
+    at += KEY_AT;
+    for (let from = keyStarts[i] as number, to = keyEnds[i] as number; from < to; ) records[at++] = bytes[from++] as number;
+    ends[i] = at;
+  }
+  return sorter.addSlices(records, starts, ends, count);
+}
+
+/** A set of numbers, one bit each. */
+class BitSet {
+  readonly #bits: Uint8Array;
+  isEmpty = true;
+
+  constructor(size: number) {
+    this.#bits = new Uint8Array(Math.ceil(size / 8));
+  }
+
+  add(number: number): void {
+    const byte = Math.floor(number / 8);
+    this.#bits[byte] = (this.#bits[byte] as number) | (1 << (number % 8));
+    this.isEmpty = false;
+  }
+
+  has(number: number): boolean {
+    return ((this.#bits[Math.floor(number / 8)] as number) & (1 << (number % 8))) !== 0;
+  }
+}
