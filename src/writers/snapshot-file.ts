@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import { FerryError } from '../errors.js';
+import type { AuthData } from '../model/auth.js';
+import type { ByteSink } from '../model/bytes.js';
+import { type Note, NoteBook } from '../model/note.js';
+import type { RunContext } from '../model/run.js';
+import type { Source } from '../model/source.js';
+import { type BucketContent, writeBoltFile } from '../wire/bbolt-writer.js';
+import { authBuckets, metaBucket } from './snapshot-file-buckets.js';
+import { LeaseBucket } from './snapshot-file-leases.js';
+import { RecordLog } from './snapshot-file-records.js';
+
+const DEFAULT_PAGE_SIZE = 4096;
+
+export interface WriteSnapshotOptions {
+  /** Also writes users, roles and whether authentication is on; default false. */
+  readonly withAuth?: boolean;
+  /**
+   * How much the revision is raised, so that no watcher sees it run backwards; with `markCompacted`
+   * only, as etcdutl has it.
+   */
+  readonly bumpRevision?: bigint;
+  /** Says that all revisions up to the raised one are compacted; needed for `bumpRevision`. */
+  readonly markCompacted?: boolean;
+  /** An existing directory for what does not fit `sortBudget`. */
+  readonly tmpDir: string;
+  /** Bytes of memory to sort in; 64 MiB unless given. */
+  readonly sortBudget?: number;
+  /** Bytes of a page, a power of two; 4096 unless given. */
+  readonly pageSize?: number;
+  /** The clock, in milliseconds since the Unix epoch. */
+  readonly now?: () => number;
+}
+
+/** What a snapshot file was written with. */
+export interface WriteSnapshotReport {
+  /** Records written: with history, deletions too. */
+  readonly records: number;
+  readonly leases: number;
+  readonly users: number;
+  readonly roles: number;
+  /** Revision that a server started from the file has. */
+  readonly revision: bigint;
+  /** Size of the file in bytes, its SHA-256 included. */
+  readonly bytes: number;
+  readonly notes: readonly Note[];
+}
+
+/**
+ * Writes a snapshot file that `snapshot restore` of etcd 3.4 and later takes: create and mod
+ * revisions, versions and leases are kept. Of a source of `order: key` the file holds the keys as
+ * they are, all earlier revisions marked as compacted; one of `order: revision` is kept change by
+ * change, with its compaction revisions, so that HashKV is the same.
+ *
+ * Written from first byte to last; the sink is finished, or in any failure aborted.
+ *
+ * @throws FerryError `usage` for a v2 source or options that do not go together; what source and sink throw
+ */
+export async function writeSnapshotFile(
+  source: Source,
+  sink: ByteSink,
+  options: WriteSnapshotOptions,
+  run: RunContext,
+): Promise<WriteSnapshotReport> {
+  try {
+    checkOptions(source, options);
+    const notes = new NoteBook();
+    await using leases = new LeaseBucket(options, run, notes);
+    await leases.fill(source);
+    await using log = new RecordLog(source.info.order === 'revision', options, run);
+    await log.fill(source);
+    const auth = options.withAuth === true ? await source.auth() : undefined;
+    noteAuth(auth, options, notes);
+    const revision = revisionOf(source, log, options);
+    const buckets = [
+      ...(auth === undefined ? [] : authBuckets(auth)),
+      { name: 'key', entries: () => log.entries() },
+      { name: 'lease', entries: () => leases.entries() },
+      metaBucket(compactRevisions(source, revision, options)),
+    ];
+    const bytes = await writeSealed(sink, options.pageSize ?? DEFAULT_PAGE_SIZE, buckets);
+    await sink.finish();
+    notes.merge(source.notes.list());
+    return {
+      ...{ records: log.records, leases: leases.count, users: auth?.users.length ?? 0, roles: auth?.roles.length ?? 0 },
+      ...{ revision, bytes, notes: notes.list() },
+    };
+  } catch (thrown) {
+    await sink.abort();
+    throw FerryError.from(thrown, `writing ${sink.name}`);
+  }
+}
+
+function checkOptions({ info }: Source, { bumpRevision = 0n, markCompacted = false }: WriteSnapshotOptions): void {
+  if (info.api !== 'v3' || info.order === 'tree') {
+    throw new FerryError('usage', `${info.location}: holds a v2 tree, and a snapshot file holds v3 keys`, { hint: 'Use migrate.' });
+  }
+  if (bumpRevision < 0n) throw new FerryError('usage', `a revision cannot be raised by ${bumpRevision}`);
+  if (bumpRevision > 0n !== markCompacted) {
+    throw new FerryError('usage', '--bump-revision and --mark-compacted go together', {
+      hint: 'Give both: revisions between the old one and the raised one hold nothing.',
+    });
+  }
+}
+
+/** The source's revision, or what is later in it, raised as asked. */
+function revisionOf({ info }: Source, log: RecordLog, { bumpRevision = 0n }: WriteSnapshotOptions): bigint {
+  const latest = [info.revision, info.order === 'revision' ? (info.scheduledCompactRevision ?? 0n) : 0n, log.lastRevision];
+  let revision = 1n;
+  for (const one of latest) if (one > revision) revision = one;
+  return revision + bumpRevision;
+}
+
+/**
+ * A file that holds the keys as they are at one revision says that all before it is compacted: a
+ * server then has that revision even if the last change was a deletion, and does not answer for
+ * revisions it knows nothing of.
+ */
+function compactRevisions({ info }: Source, revision: bigint, options: WriteSnapshotOptions): { finished?: bigint; scheduled?: bigint } {
+  if (info.order === 'key' || options.markCompacted === true) return { finished: revision, scheduled: revision };
+  const { compactRevision, scheduledCompactRevision } = info;
+  return {
+    ...(compactRevision === undefined ? {} : { finished: compactRevision }),
+    ...(scheduledCompactRevision === undefined ? {} : { scheduled: scheduledCompactRevision }),
+  };
+}
+
+function noteAuth(auth: AuthData | undefined, { withAuth = false }: WriteSnapshotOptions, notes: NoteBook): void {
+  if (!withAuth) return;
+  if (auth === undefined) {
+    notes.add('no-auth-in-source', 'users and roles were asked for, and the source gives none');
+    return;
+  }
+  for (const user of auth.users) {
+    if (user.passwordHash !== undefined || user.noPassword === true) continue;
+    notes.add('user-without-password', 'users have no password until they are given one: the source does not tell it', {
+      example: user.name,
+    });
+  }
+}
+
+/** Writes the file and its SHA-256 behind it, as `etcdctl snapshot save` leaves it. */
+async function writeSealed(sink: ByteSink, pageSize: number, buckets: readonly BucketContent[]): Promise<number> {
+  const hash = createHash('sha256');
+  const write = async (chunk: Buffer): Promise<void> => {
+    hash.update(chunk);
+    await sink.write(chunk);
+  };
+  const size = await writeBoltFile(write, pageSize, buckets);
+  const digest = hash.digest();
+  await sink.write(digest);
+  return size + digest.length;
+}

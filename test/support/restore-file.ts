@@ -1,0 +1,33 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { cleanEnvironment, type EtcdBinaries, EtcdServer, type StartOptions } from './etcd.js';
+
+const run = promisify(execFile);
+
+/** `snapshot status`, which checks every page as `bbolt check` does. */
+export async function snapshotStatus(
+  etcd: EtcdBinaries,
+  file: string,
+): Promise<{ hash: number; revision: number; totalKey: number; totalSize: number }> {
+  const { stdout } = await run(etcd.snapshotTool, ['snapshot', 'status', file, '-w', 'json'], {
+    env: { ...cleanEnvironment(), ETCDCTL_API: '3' },
+  });
+  return JSON.parse(stdout) as { hash: number; revision: number; totalKey: number; totalSize: number };
+}
+
+/** A server started from a snapshot file by `snapshot restore`; it takes its data dir with it. */
+export async function restored(etcd: EtcdBinaries, file: string, options: StartOptions = {}): Promise<EtcdServer> {
+  const parent = mkdtempSync(join(tmpdir(), 'restored-'));
+  const dataDir = join(parent, 'data');
+  await run(etcd.snapshotTool, ['snapshot', 'restore', file, '--data-dir', dataDir], { env: { ...cleanEnvironment(), ETCDCTL_API: '3' } });
+  const server = await EtcdServer.start(etcd, { ...options, dataDir });
+  const stop = server.stop.bind(server);
+  server.stop = async () => {
+    await stop();
+    rmSync(parent, { recursive: true, force: true });
+  };
+  return server;
+}
