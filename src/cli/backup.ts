@@ -4,9 +4,10 @@ import type { BackupReport } from '../jobs/backup.js';
 import { parseLocation } from '../locations/parse.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
-import { hexId, notesJson, toJson } from './json.js';
+import { archiveJson, hexId, notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
-import { connectionOptions, liveReadOptions, outputOptions, selectionOptions, sourceRequest, spoolOptions } from './options.js';
+import { compressOption, connectionOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import { sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
 import { toolVersion } from './version.js';
 
@@ -15,8 +16,8 @@ const options = {
   to: { type: 'string', demandOption: true, describe: 'Archive to write: a file ending in .tar, or - for stdout' },
   overwrite: { type: 'boolean', describe: 'Replace an existing file' },
   'dry-run': { type: 'boolean', describe: 'Read everything, write nothing' },
-  compress: { choices: ['gzip', 'zstd'], default: 'gzip', describe: 'Compression of the segments (zstd: where this Node has it)' },
-  ...liveReadOptions,
+  ...compressOption,
+  ...readOptions,
   ...selectionOptions,
   ...connectionOptions,
   ...spoolOptions,
@@ -86,14 +87,7 @@ function reportJson(report: BackupReport, milliseconds: number): object {
       ...(source.serverVersion === undefined ? {} : { serverVersion: source.serverVersion }),
     },
     [source.api === 'v2' ? 'index' : 'revision']: source.revision,
-    archive: {
-      location: report.to,
-      records: archive.records,
-      rawBytes: archive.rawBytes,
-      size: archive.size,
-      sha256: archive.sha256,
-      digests: archive.digests,
-    },
+    archive: archiveJson(archive, report.to),
     restarts: report.restarts,
     seconds: Math.round(milliseconds) / 1000,
     notes: notesJson(report.notes),

@@ -2,7 +2,8 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { entryJson } from './entry-json.js';
 import { bytesField, toJson } from './json.js';
-import { connectionOptions, liveReadOptions, outputOptions, sourceRequest, spoolOptions } from './options.js';
+import { connectionOptions, outputOptions, readOptions, spoolOptions } from './options.js';
+import { sourceRequest } from './requests.js';
 import { put, type Terminal } from './terminal.js';
 
 const build = (yargs: Argv) =>
@@ -11,7 +12,7 @@ const build = (yargs: Argv) =>
     .positional('wanted', { type: 'string', demandOption: true, describe: 'The key' })
     .options({
       base64: { type: 'boolean', describe: 'The key is given in base64' },
-      ...liveReadOptions,
+      ...readOptions,
       ...connectionOptions,
       ...spoolOptions,
       ...outputOptions,

@@ -5,7 +5,8 @@ import { type Command, type Declared, exitStatus, shownRun } from './command.js'
 import { formatBytes, formatCount, formatKey, plural } from './format.js';
 import { bytesField, hexId, notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
-import { connectionOptions, liveReadOptions, outputOptions, selectionOptions, sourceRequest, spoolOptions } from './options.js';
+import { connectionOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import { sourceRequest } from './requests.js';
 import { table } from './table.js';
 import { put, type Terminal } from './terminal.js';
 
@@ -16,7 +17,7 @@ const build = (yargs: Argv) =>
     .positional('location', { type: 'string', describe: 'What to look into: an archive, - or a live cluster' })
     .options({
       depth: { type: 'number', default: 2, describe: 'How many parts of a key make a prefix' },
-      ...liveReadOptions,
+      ...readOptions,
       ...selectionOptions,
       ...connectionOptions,
       ...spoolOptions,

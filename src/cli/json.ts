@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
+import type { ArchiveAccount } from '../archive/account.js';
 import type { FerryError } from '../errors.js';
 import type { Note } from '../model/note.js';
 
@@ -31,6 +32,12 @@ export function hexId(id: bigint): string {
 /** Notes as every `--json` report has them. */
 export function notesJson(notes: readonly Note[]): object[] {
   return notes.map((note) => ({ code: note.code, message: note.message, count: note.count, examples: note.examples, lossy: note.lossy }));
+}
+
+/** An archive that was written, as every `--json` report has it. */
+export function archiveJson(archive: ArchiveAccount, location: string): object {
+  const { records, rawBytes, size, sha256, digests } = archive;
+  return { location, records, rawBytes, size, sha256, digests };
 }
 
 /** A failure as `--json` prints it. */

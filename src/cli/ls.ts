@@ -6,7 +6,8 @@ import { entryJson } from './entry-json.js';
 import { formatKey } from './format.js';
 import { notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
-import { connectionOptions, liveReadOptions, outputOptions, selectionOptions, sourceRequest, spoolOptions } from './options.js';
+import { connectionOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import { sourceRequest } from './requests.js';
 import { put, type Terminal } from './terminal.js';
 
 /** Lines gathered before they are written. */
@@ -18,7 +19,7 @@ const build = (yargs: Argv) =>
   yargs
     .positional('location', { type: 'string', demandOption: true, describe: 'What to list: an archive, - or a live cluster' })
     .positional('prefix', { type: 'string', describe: 'Only keys that begin so' })
-    .options({ ...liveReadOptions, ...exclusions, ...connectionOptions, ...spoolOptions, ...outputOptions } as const)
+    .options({ ...readOptions, ...exclusions, ...connectionOptions, ...spoolOptions, ...outputOptions } as const)
     .example('$0 ls etcd.tar /registry/pods/', 'keys below a prefix')
     .example('$0 ls http://127.0.0.1:2379 --json', 'one object a line, a summary last')
     .epilogue(

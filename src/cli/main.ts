@@ -6,6 +6,7 @@ import { completionCommand } from './completion.js';
 import { getCommand } from './get.js';
 import { inspectCommand } from './inspect.js';
 import { lsCommand } from './ls.js';
+import { migrateCommand } from './migrate.js';
 import { restoreCommand } from './restore.js';
 import type { Terminal } from './terminal.js';
 import { verifyCommand } from './verify.js';
@@ -70,6 +71,7 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
     .epilogue('Every command has its own --help, which ends in its exit status.');
   parser = add(parser, backupCommand);
   parser = add(parser, restoreCommand);
+  parser = add(parser, migrateCommand);
   parser = add(parser, verifyCommand);
   parser = add(parser, inspectCommand);
   parser = add(parser, lsCommand);

@@ -1,12 +1,4 @@
-import { tmpdir } from 'node:os';
-import type { InferredOptionTypes, Options } from 'yargs';
-import { FerryError } from '../errors.js';
-import type { ConnectionSettings } from '../locations/connection.js';
-import { type Location, parseEndpoints, parseLocation } from '../locations/parse.js';
-import { parseDuration, parseRevision, parseSize } from '../locations/quantity.js';
-import type { SourceRequest } from '../locations/source.js';
-import type { Api, KeySelection } from '../model/source.js';
-import { say, type Terminal } from './terminal.js';
+import type { Options } from 'yargs';
 
 type OptionSet = Readonly<Record<string, Options>>;
 
@@ -32,16 +24,29 @@ export const selectionOptions = {
   'exclude-prefix': { type: 'string', array: true, requiresArg: true, group: SELECTION, describe: 'No keys with this prefix (repeatable)' },
 } as const satisfies OptionSet;
 
-export const liveReadOptions = {
+const liveReadOptions = {
   api: { choices: ['v2', 'v3'], describe: 'API to read a live cluster or data dir with', defaultDescription: 'v3' },
   revision: { type: 'string', describe: 'Read at this revision, not the latest' },
   via: { choices: ['range', 'snapshot'], describe: 'How to read a live v3 cluster', defaultDescription: 'range' },
   'limit-rate': { type: 'string', describe: 'Read at most this many bytes a second (8M)' },
+} as const satisfies OptionSet;
+
+export const hiddenOption = {
   'include-hidden': { type: 'string', array: true, requiresArg: true, describe: 'A hidden v2 node to read too, by path (repeatable)' },
+} as const satisfies OptionSet;
+
+const fileOptions = {
+  'skip-hash-check': { type: 'boolean', describe: 'Read a snapshot file without its SHA-256: one copied from a data dir' },
+} as const satisfies OptionSet;
+
+export const dataDirOptions = {
   'wal-dir': { type: 'string', describe: "Where a data dir's WAL is, if not in it" },
   'include-uncommitted': { type: 'boolean', describe: "Take the tail of a data dir's WAL too, beyond the commit index" },
   'max-memory': { type: 'string', describe: 'Most memory for replaying a data dir', defaultDescription: '2G' },
 } as const satisfies OptionSet;
+
+/** Everything that chooses how a source of any kind is read. */
+export const readOptions = { ...liveReadOptions, ...hiddenOption, ...fileOptions, ...dataDirOptions } as const satisfies OptionSet;
 
 export const spoolOptions = {
   'max-record-size': { type: 'string', describe: 'Largest record to accept from an archive', defaultDescription: '64M' },
@@ -53,83 +58,6 @@ export const outputOptions = {
   quiet: { type: 'boolean', alias: 'q', group: OUTPUT, describe: 'No progress, no summary; warnings and errors only' },
 } as const satisfies OptionSet;
 
-type Parsed<T extends OptionSet> = Partial<InferredOptionTypes<T>>;
-export type ConnectionArguments = Parsed<typeof connectionOptions>;
-export type SourceArguments = ConnectionArguments &
-  Parsed<typeof selectionOptions> &
-  Parsed<typeof liveReadOptions> &
-  Parsed<typeof spoolOptions> & { readonly from?: string | undefined };
-
-/** Connection settings from flags, and where a flag is missing from etcdctl's environment. */
-export function connectionSettings(args: ConnectionArguments, terminal: Terminal): ConnectionSettings {
-  const env = (name: string): string | undefined => terminal.env[`ETCDCTL_${name}`] || undefined;
-  if (args.password !== undefined || args.user?.includes(':') === true) {
-    say(terminal, 'warning: a password on the command line can be read in the process list; use --password-file');
-  }
-  const settings: Record<keyof ConnectionSettings, string | number | boolean | undefined> = {
-    cacert: args.cacert ?? env('CACERT'),
-    cert: args.cert ?? env('CERT'),
-    key: args.key ?? env('KEY'),
-    user: args.user ?? env('USER'),
-    password: args.password ?? (args['password-file'] === undefined && args.user?.includes(':') !== true ? env('PASSWORD') : undefined),
-    passwordFile: args['password-file'],
-    insecureSkipTlsVerify: args['insecure-skip-tls-verify'],
-    dialTimeout: parsed(args, 'dial-timeout', parseDuration),
-    commandTimeout: parsed(args, 'command-timeout', parseDuration),
-  };
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as ConnectionSettings;
-}
-
-/** The source a command line names: `--from`, or in its place `--endpoints` or $ETCDCTL_ENDPOINTS. */
-export function sourceRequest(args: SourceArguments, terminal: Terminal): SourceRequest {
-  return {
-    location: sourceLocation(args, terminal),
-    connection: connectionSettings(args, terminal),
-    selection: keySelection(args),
-    ...defined('api', args.api as Api | undefined),
-    ...defined('via', args.via as 'range' | 'snapshot' | undefined),
-    ...defined('revision', parsed(args, 'revision', parseRevision)),
-    ...defined('limitRate', parsed(args, 'limit-rate', parseSize)),
-    ...defined('maxRecordSize', parsed(args, 'max-record-size', parseSize)),
-    ...defined('includeHidden', args['include-hidden']),
-    ...defined('walDir', args['wal-dir']),
-    ...defined('includeUncommitted', args['include-uncommitted']),
-    ...defined('maxMemory', parsed(args, 'max-memory', parseSize)),
-    tmpDir: args['tmp-dir'] ?? tmpdir(),
-    stdin: terminal.stdin,
-  };
-}
-
-function sourceLocation(args: SourceArguments, terminal: Terminal): Location {
-  if (args.from !== undefined && args.endpoints !== undefined) {
-    throw new FerryError('usage', 'both --from and --endpoints were given', { hint: '--endpoints stands in for a missing --from.' });
-  }
-  if (args.from !== undefined) return parseLocation(args.from);
-  const endpoints = args.endpoints ?? terminal.env.ETCDCTL_ENDPOINTS;
-  if (endpoints === undefined || endpoints === '') {
-    throw new FerryError('usage', 'no source was given', { hint: 'Name it with --from, for example --from http://127.0.0.1:2379' });
-  }
-  const parsed = parseEndpoints(endpoints);
-  return { kind: 'live', text: parsed.join(','), endpoints: parsed };
-}
-
-/** The keys chosen by `--prefix` and `--exclude-prefix`. */
-export function keySelection(args: Parsed<typeof selectionOptions>): KeySelection {
-  const bytes = (texts: readonly string[] | undefined): Buffer[] => (texts ?? []).map((text) => Buffer.from(text));
-  return { prefixes: bytes(args.prefix), excludePrefixes: bytes(args['exclude-prefix']) };
-}
-
-/** `{name: value}`, or nothing where there is no value. */
-export function defined<K extends string, V>(name: K, value: V | undefined): { [P in K]?: V } {
-  return value === undefined ? {} : ({ [name]: value } as { [P in K]?: V });
-}
-
-/** The value of flag `name` through its parser, or nothing where the flag was not given. */
-export function parsed<K extends string, V>(
-  args: { readonly [P in K]?: string | undefined },
-  name: K,
-  parse: (text: string, flag: string) => V,
-): V | undefined {
-  const text = args[name];
-  return text === undefined ? undefined : parse(text, `--${name}`);
-}
+export const compressOption = {
+  compress: { choices: ['gzip', 'zstd'], default: 'gzip', describe: 'Compression of the segments (zstd: where this Node has it)' },
+} as const satisfies OptionSet;

@@ -3,12 +3,14 @@ import { FerryError } from '../errors.js';
 import type { RestoreReport } from '../jobs/restore.js';
 import { parseLocation } from '../locations/parse.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
-import { formatBytes, formatDuration, formatKey, plural } from './format.js';
+import { formatDuration, formatKey } from './format.js';
 import { bytesField, notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
-import { connectionOptions, connectionSettings, outputOptions, selectionOptions, sourceRequest, spoolOptions } from './options.js';
+import { connectionOptions, outputOptions, selectionOptions, spoolOptions } from './options.js';
+import { connectionSettings, sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
 import { writeOptions, writerOptions } from './write-options.js';
+import { writtenText } from './written.js';
 
 const { endpoints: _, ...targetConnection } = connectionOptions;
 
@@ -47,14 +49,16 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     throw new FerryError('usage', `${to.text}: restore writes into a live cluster`, { hint: 'Name it like http://127.0.0.1:2379' });
   }
   const { run: context, display } = shownRun(terminal, args);
+  const from = sourceRequest(args, terminal);
   const started = performance.now();
   const extra: Buffer[] = [];
   const report = await restore(
     {
-      from: sourceRequest(args, terminal),
+      from,
       to: { endpoints: to.endpoints, connection: connectionSettings(args, terminal) },
       write: {
         ...writerOptions(args),
+        tmpDir: from.tmpDir,
         onExtra: (key) => {
           if (args['dry-run'] === true) extra.push(Buffer.from(key));
         },
@@ -73,16 +77,9 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
 }
 
 function summary(report: RestoreReport, milliseconds: number): string {
-  const { written } = report;
-  const parts = [
-    `${written.dryRun ? 'would write' : 'wrote'} ${plural(written.written, 'key')} (${formatBytes(written.bytes)})`,
-    `${plural(written.equal, 'key')} already equal`,
-    ...(written.overwritten === 0 ? [] : [`${plural(written.overwritten, 'key')} of them overwritten`]),
-    ...(written.skipped === 0 ? [] : [`${plural(written.skipped, 'key')} skipped`]),
-    ...(written.deleted === 0 ? [] : [`${plural(written.deleted, 'extra key')} deleted`]),
-    ...(written.leasesGranted === 0 ? [] : [`${plural(written.leasesGranted, 'lease')} granted`]),
-  ];
-  return `${parts.join(', ')}; ${report.to} is at revision ${written.revision} (${formatDuration(milliseconds)})`;
+  const { written, archive } = report;
+  const revision = 'revision' in written ? `, now at revision ${written.revision}` : '';
+  return `${writtenText(written, archive.header.api === 'v2' ? 'node' : 'key')}; ${report.to}${revision} (${formatDuration(milliseconds)})`;
 }
 
 /** The document that `restore --json` prints. */
@@ -92,7 +89,12 @@ function reportJson(report: RestoreReport, milliseconds: number, extra: readonly
   return {
     schema: 'etcdferry.restore/v1',
     to: report.to,
-    archive: { records: archive.records, digests: archive.digests, revision: archive.header.revision },
+    archive: {
+      api: archive.header.api,
+      [archive.header.api === 'v2' ? 'index' : 'revision']: archive.header.revision,
+      records: archive.records,
+      digests: archive.digests,
+    },
     ...counts,
     ...(written.dryRun && extra.length > 0 ? { wouldDelete: extra.map((key) => bytesField('key', key)) } : {}),
     seconds: Math.round(milliseconds) / 1000,

@@ -4,7 +4,8 @@ import { parseLocation } from '../locations/parse.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { formatBytes, plural } from './format.js';
 import { errorJson, toJson } from './json.js';
-import { outputOptions, sourceRequest, spoolOptions } from './options.js';
+import { outputOptions, spoolOptions } from './options.js';
+import { sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
 
 const build = (yargs: Argv) =>

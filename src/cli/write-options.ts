@@ -3,7 +3,8 @@ import { parseKeyMapping } from '../convert/key-mapping.js';
 import { FerryError } from '../errors.js';
 import { parseSize } from '../locations/quantity.js';
 import type { RestoreV3Options } from '../writers/live-v3.js';
-import { defined, keySelection, parsed, type selectionOptions } from './options.js';
+import type { selectionOptions } from './options.js';
+import { defined, keySelection, parsed } from './requests.js';
 
 const GROUP = 'Writing:';
 
@@ -16,7 +17,7 @@ export const writeOptions = {
   },
   'lease-ttl': {
     choices: ['granted', 'remaining', 'deadline', 'drop'],
-    default: 'granted',
+    defaultDescription: 'granted',
     group: GROUP,
     describe: 'TTL to grant leases with: as first granted, what remained, what remains by now, or no leases',
   },
@@ -50,9 +51,9 @@ export function writerOptions(args: Arguments): RestoreV3Options {
   }
   return {
     onConflict: args['on-conflict'] ?? 'fail',
-    leaseTtl: args['lease-ttl'] ?? 'granted',
-    withAuth: args['with-auth'] === true,
-    deleteExtra: args['delete-extra'] === true ? deleteScope(args.prefix) : 'no',
+    ...defined('leaseTtl', args['lease-ttl']),
+    ...defined('withAuth', args['with-auth']),
+    ...(args['delete-extra'] === true ? { deleteExtra: deleteScope(args.prefix) } : {}),
     dryRun: args['dry-run'] === true,
     mapping: parseKeyMapping({
       map: args.map ?? [],

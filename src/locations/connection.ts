@@ -7,6 +7,8 @@ export interface ConnectionSettings {
   readonly cacert?: string;
   readonly cert?: string;
   readonly key?: string;
+  /** The same three from the environment: of no account beside flags, nor for plain http. */
+  readonly tlsEnvironment?: { readonly cacert?: string; readonly cert?: string; readonly key?: string };
   /** `name` or, as etcdctl has it, `name:password`. */
   readonly user?: string;
   readonly password?: string;
@@ -39,12 +41,13 @@ export async function clusterOptions(endpoints: readonly string[], settings: Con
 }
 
 async function tlsOptions(endpoints: readonly string[], settings: ConnectionSettings): Promise<TlsOptions | undefined> {
-  const { cacert, cert, key, insecureSkipTlsVerify } = settings;
+  const plain = endpoints.every((endpoint) => endpoint.startsWith('http://'));
+  const { cacert, cert, key, insecureSkipTlsVerify } = plain ? settings : withEnvironment(settings);
   if ((cert === undefined) !== (key === undefined)) {
     throw new FerryError('usage', cert === undefined ? 'a --key was given without its --cert' : 'a --cert was given without its --key');
   }
   const given = cacert !== undefined || cert !== undefined || insecureSkipTlsVerify === true;
-  if (endpoints.every((endpoint) => endpoint.startsWith('http://'))) {
+  if (plain) {
     if (!given) return undefined;
     throw new FerryError('usage', `TLS settings were given, but ${endpoints[0]} is plain http`, { hint: 'Use https:// endpoints.' });
   }
@@ -53,6 +56,19 @@ async function tlsOptions(endpoints: readonly string[], settings: ConnectionSett
     ...(cert === undefined ? {} : { cert: await pem(cert, 'CERTIFICATE') }),
     ...(key === undefined ? {} : { key: await pem(key, 'PRIVATE KEY') }),
     ...(insecureSkipTlsVerify === true ? { insecureSkipVerify: true } : {}),
+  };
+}
+
+/** A certificate and its key go together: either both come from flags, or both from the environment. */
+function withEnvironment(settings: ConnectionSettings): ConnectionSettings {
+  const { tlsEnvironment: env = {}, cert, key } = settings;
+  const pair = cert === undefined && key === undefined ? env : { cert, key };
+  const cacert = settings.cacert ?? env.cacert;
+  return {
+    ...settings,
+    ...(cacert === undefined ? {} : { cacert }),
+    ...(pair.cert === undefined ? {} : { cert: pair.cert }),
+    ...(pair.key === undefined ? {} : { key: pair.key }),
   };
 }
 

@@ -1,10 +1,13 @@
-import { connectV2 } from '../cluster/v2.js';
+import { connectV2, type V2Cluster } from '../cluster/v2.js';
+import type { V3Cluster } from '../cluster/v3.js';
 import { connectV3 } from '../cluster/v3-connect.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
-import type { Source } from '../model/source.js';
+import type { Source, SourceInfo } from '../model/source.js';
 import { openLiveV2 } from '../readers/live-v2.js';
 import { openLiveV3 } from '../readers/live-v3.js';
+import { spoolSnapshot } from '../readers/live-v3-snapshot.js';
+import { openSnapshotFile } from '../readers/snapshot-file.js';
 import { clusterOptions } from './connection.js';
 import type { SourceRequest } from './source.js';
 
@@ -25,8 +28,9 @@ export async function openLive(request: SourceRequest, endpoints: readonly strin
   }
 }
 
-async function openV3(request: SourceRequest, cluster: Awaited<ReturnType<typeof connectV3>>, run: RunContext): Promise<Source> {
+async function openV3(request: SourceRequest, cluster: V3Cluster, run: RunContext): Promise<Source> {
   if (request.includeHidden !== undefined) throw new FerryError('usage', '--include-hidden is for v2', { hint: 'Give --api v2.' });
+  if (request.via === 'snapshot') return openViaSnapshot(request, cluster, run);
   const { selection, revision, limitRate } = request;
   return openLiveV3(
     { cluster, selection, ...(revision === undefined ? {} : { revision }), ...(limitRate === undefined ? {} : { limitRate }) },
@@ -34,7 +38,26 @@ async function openV3(request: SourceRequest, cluster: Awaited<ReturnType<typeof
   );
 }
 
-async function openV2(request: SourceRequest, cluster: ReturnType<typeof connectV2>, run: RunContext): Promise<Source> {
+/** The cluster's whole backend, spooled and read as the file it is: no compaction can disturb it. */
+async function openViaSnapshot(request: SourceRequest, cluster: V3Cluster, run: RunContext): Promise<Source> {
+  const { selection, revision, tmpDir, limitRate } = request;
+  if (limitRate !== undefined) throw new FerryError('usage', '--limit-rate is for --via range');
+  const { clusterId, memberId, version } = await cluster.status();
+  const bytes = await spoolSnapshot(cluster, tmpDir, run);
+  try {
+    const source = await openSnapshotFile(
+      bytes,
+      { location: cluster.location, selection, tmpDir, ...(revision === undefined ? {} : { revision }) },
+      run,
+    );
+    return described(source, { kind: 'live', clusterId, memberId, serverVersion: version });
+  } catch (thrown) {
+    await bytes.close();
+    throw thrown;
+  }
+}
+
+async function openV2(request: SourceRequest, cluster: V2Cluster, run: RunContext): Promise<Source> {
   const { selection, includeHidden, tmpDir, revision, via, limitRate } = request;
   if (revision !== undefined) throw new FerryError('usage', '--revision is for v3: a v2 store keeps no past states');
   if (via !== undefined) throw new FerryError('usage', '--via is for v3');
@@ -42,17 +65,29 @@ async function openV2(request: SourceRequest, cluster: ReturnType<typeof connect
   return openLiveV2({ cluster, selection, tmpDir, ...(includeHidden === undefined ? {} : { includeHidden }) }, run);
 }
 
+/** The same source, with something more known of it. */
+function described(source: Source, more: Partial<SourceInfo>): Source {
+  return { ...delegate(source), info: { ...source.info, ...more } };
+}
+
 /** The same source, with something more to do when it is closed. */
 function closing(source: Source, also: () => Promise<void>): Source {
+  return {
+    ...delegate(source),
+    close: async () => {
+      await source.close();
+      await also();
+    },
+  };
+}
+
+function delegate(source: Source): Source {
   return {
     info: source.info,
     notes: source.notes,
     leases: () => source.leases(),
     auth: () => source.auth(),
     records: () => source.records(),
-    close: async () => {
-      await source.close();
-      await also();
-    },
+    close: () => source.close(),
   };
 }

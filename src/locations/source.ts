@@ -5,7 +5,7 @@ import type { Api, KeySelection, Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
 import { archiveLimits, openArchiveBytes } from './archive.js';
 import type { ConnectionSettings } from './connection.js';
-import { detect } from './detect.js';
+import { detect, type Found } from './detect.js';
 import type { Location } from './parse.js';
 
 /** A source as the user asked for it. What does not apply to the kind of source found is refused. */
@@ -30,6 +30,10 @@ export interface SourceRequest {
   readonly includeUncommitted?: boolean;
   /** Most memory that replaying a data dir may take, in bytes. */
   readonly maxMemory?: number;
+  /** Read a snapshot file that has no SHA-256 at its end, or a wrong one. */
+  readonly skipHashCheck?: boolean;
+  /** Every revision that a file holds, deletions too. */
+  readonly history?: boolean;
   readonly tmpDir: string;
   /** Where an archive comes from when the location is `-`. */
   readonly stdin: AsyncIterable<Uint8Array>;
@@ -43,12 +47,12 @@ export interface SourceRequest {
  */
 export async function openSource(request: SourceRequest, run: RunContext): Promise<Source> {
   const { location } = request;
+  const found = location.kind === 'path' ? await detect(location.path) : location.kind;
+  refuseStrayFlags(request, found);
   // Loaded when needed: what talks to a cluster takes longer to load than an archive to be proven.
   if (location.kind === 'live') return (await import('./live.js')).openLive(request, location.endpoints, run);
-  refuseFor('a live cluster', { via: request.via, 'limit-rate': request.limitRate, 'include-hidden': request.includeHidden }, location);
-  if (location.kind === 'path' && (await detect(location.path)) === 'data-dir') return openDataDir(request, location.path, run);
-  refuseFor('a data dir', { 'wal-dir': request.walDir, 'include-uncommitted': request.includeUncommitted }, location);
-  refuseFor('a live cluster', { revision: request.revision, api: request.api }, location);
+  if (location.kind === 'path' && found === 'data-dir') return (await import('./files.js')).openDataDir(request, location.path, run);
+  if (location.kind === 'path' && found === 'snapshot-file') return (await import('./files.js')).openSnapshot(request, location.path, run);
   const bytes = await openArchiveBytes(request, run);
   try {
     return archiveSource(await openArchive(bytes, archiveLimits(request)), location.text, request.selection);
@@ -58,27 +62,31 @@ export async function openSource(request: SourceRequest, run: RunContext): Promi
   }
 }
 
-async function openDataDir(request: SourceRequest, path: string, run: RunContext): Promise<Source> {
-  if (request.api !== 'v2') {
-    throw new FerryError('usage', `${path} is a data dir, of which this release reads the v2 tree alone`, { hint: 'Give --api v2.' });
-  }
-  const { openDataDirV2 } = await import('../readers/data-dir-v2.js');
-  const { location, selection, walDir, includeUncommitted, maxMemory } = request;
-  return openDataDirV2(
-    path,
-    {
-      location: location.text,
-      selection,
-      ...(walDir === undefined ? {} : { walDir }),
-      ...(includeUncommitted === undefined ? {} : { includeUncommitted }),
-      ...(maxMemory === undefined ? {} : { maxMemory }),
-    },
-    run,
-  );
+/** For which kinds of source each flag means something; a flag that would be ignored is a misunderstanding. */
+const MEANT_FOR: readonly (readonly [flag: string, field: keyof SourceRequest, kinds: readonly (Found | 'live' | 'stdio')[]])[] = [
+  ['api', 'api', ['live', 'data-dir']],
+  ['revision', 'revision', ['live', 'data-dir', 'snapshot-file']],
+  ['via', 'via', ['live']],
+  ['limit-rate', 'limitRate', ['live']],
+  ['include-hidden', 'includeHidden', ['live']],
+  ['wal-dir', 'walDir', ['data-dir']],
+  ['include-uncommitted', 'includeUncommitted', ['data-dir']],
+  ['max-memory', 'maxMemory', ['data-dir']],
+  ['skip-hash-check', 'skipHashCheck', ['snapshot-file']],
+  ['history', 'history', ['snapshot-file', 'data-dir']],
+];
+
+function refuseStrayFlags(request: SourceRequest, found: Found | 'live' | 'stdio'): void {
+  if (found === 'missing') return;
+  const stray = MEANT_FOR.find(([, field, kinds]) => request[field] !== undefined && !kinds.includes(found));
+  if (stray === undefined) return;
+  const [flag, , kinds] = stray;
+  const meant = kinds.map((kind) => KIND_NAMES[kind] ?? kind).join(' or ');
+  throw new FerryError('usage', `--${flag} is for ${meant}; ${request.location.text} is none`);
 }
 
-/** A flag that would be ignored is a misunderstanding to be told of. */
-function refuseFor(kind: string, flags: Readonly<Record<string, unknown>>, location: Location): void {
-  const given = Object.keys(flags).find((name) => flags[name] !== undefined);
-  if (given !== undefined) throw new FerryError('usage', `--${given} is for ${kind}; ${location.text} is none`);
-}
+const KIND_NAMES: Readonly<Record<string, string>> = {
+  live: 'a live cluster',
+  'data-dir': 'a data dir',
+  'snapshot-file': 'a snapshot file',
+};

@@ -1,0 +1,110 @@
+import type { ArgumentsCamelCase, Argv } from 'yargs';
+import type { MigrateReport } from '../jobs/migrate.js';
+import { parseLocation } from '../locations/parse.js';
+import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { formatBytes, formatDuration, plural } from './format.js';
+import { archiveJson, notesJson, toJson } from './json.js';
+import { exitOfNotes, sayNotes } from './notes.js';
+import {
+  compressOption,
+  connectionOptions,
+  dataDirOptions,
+  hiddenOption,
+  outputOptions,
+  selectionOptions,
+  spoolOptions,
+} from './options.js';
+import { sourceLocation, sourceRequest } from './requests.js';
+import { SIDES_HELP, settingsOfSides, twoSidedOptions } from './sides.js';
+import { put, say, type Terminal } from './terminal.js';
+import { toolVersion } from './version.js';
+import { writeOptions, writerOptions } from './write-options.js';
+import { writtenText } from './written.js';
+
+const { 'with-auth': _auth, 'delete-extra': _extra, 'lease-ttl': _ttl, ...treeWriteOptions } = writeOptions;
+
+const build = (yargs: Argv) =>
+  yargs
+    .options({
+      from: { type: 'string', describe: 'v2 tree: a live cluster, a data dir, or an archive of a tree' },
+      to: { type: 'string', demandOption: true, describe: 'Live v3 cluster, or an archive (.tar, or - for stdout)' },
+      'dry-run': { type: 'boolean', describe: 'Say what would be written, write nothing' },
+      overwrite: { type: 'boolean', describe: 'Replace an existing archive' },
+      ...compressOption,
+      ...hiddenOption,
+      ...dataDirOptions,
+      ...treeWriteOptions,
+      ...selectionOptions,
+      endpoints: connectionOptions.endpoints,
+      ...twoSidedOptions,
+      ...spoolOptions,
+      ...outputOptions,
+    } as const)
+    .example('$0 migrate --from http://127.0.0.1:2379 --to http://127.0.0.1:12379 --dry-run', 'see what would become of a live v2 tree')
+    .example('$0 migrate --from tree.tar --to http://127.0.0.1:12379', 'from an archive made with backup --api v2')
+    .example('$0 migrate --from /var/lib/etcd --to etcd.tar', 'from the files of a stopped member')
+    .epilogue(`${SIDES_HELP}\n\n${exitStatus(0, 1, 2, 3, 10, 11, 12, 13, 130)}`);
+
+type Arguments = Declared<typeof build>;
+
+export const migrateCommand: Command<Arguments> = {
+  spec: 'migrate',
+  describe: 'Carry a v2 tree over to v3',
+  build,
+  run,
+};
+
+async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
+  const { migrate } = await import('../jobs/migrate.js');
+  const to = parseLocation(args.to);
+  const live = { from: sourceLocation(args, terminal).kind === 'live', to: to.kind === 'live' };
+  const connections = settingsOfSides(args, terminal, live);
+  const from = sourceRequest(args, terminal, connections.from);
+  const { run: context, display } = shownRun(terminal, args);
+  const started = performance.now();
+  const report = await migrate(
+    {
+      from,
+      to:
+        to.kind === 'live'
+          ? { live: { endpoints: to.endpoints, connection: connections.to } }
+          : { archive: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout } },
+      write: { ...writerOptions(args), tmpDir: from.tmpDir },
+      compress: args.compress,
+      toolVersion: toolVersion(),
+    },
+    context,
+  ).finally(() => display.clear());
+  const milliseconds = performance.now() - started;
+  if (args.quiet !== true && args.json !== true) say(terminal, summary(report, milliseconds));
+  if (args.json !== true) sayNotes(terminal, report.notes);
+  else if (to.kind === 'stdio') say(terminal, toJson(reportJson(report, milliseconds)));
+  else await put(terminal, `${toJson(reportJson(report, milliseconds))}\n`);
+  return exitOfNotes(report.notes);
+}
+
+function summary(report: MigrateReport, milliseconds: number): string {
+  const { source, archive, written, keys } = report;
+  const from = `${source.location} at index ${source.revision}`;
+  const took = `(${formatDuration(milliseconds)})`;
+  if (written !== undefined) return `${from} to ${report.to}: ${writtenText(written, 'key')} ${took}`;
+  const size = archive === undefined ? '' : `, ${formatBytes(archive.size)}`;
+  return `${from} to ${report.to}: ${report.dryRun ? 'would write' : 'wrote'} ${plural(keys, 'key')}${size} ${took}`;
+}
+
+/** The document that `migrate --json` prints. */
+function reportJson(report: MigrateReport, milliseconds: number): object {
+  const { source, written, archive } = report;
+  const { notes: _, ...counts } = written ?? { notes: [] };
+  return {
+    schema: 'etcdferry.migrate/v1',
+    dryRun: report.dryRun,
+    source: { kind: source.kind, location: source.location, index: source.revision },
+    to: report.to,
+    keys: report.keys,
+    ...(written === undefined ? {} : { written: counts }),
+    ...(archive === undefined ? {} : { archive: archiveJson(archive, report.to) }),
+    seconds: Math.round(milliseconds) / 1000,
+    notes: notesJson(report.notes),
+  };
+}

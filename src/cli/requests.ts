@@ -1,0 +1,108 @@
+import { tmpdir } from 'node:os';
+import type { InferredOptionTypes, Options } from 'yargs';
+import { FerryError } from '../errors.js';
+import type { ConnectionSettings } from '../locations/connection.js';
+import { type Location, parseEndpoints, parseLocation } from '../locations/parse.js';
+import { parseDuration, parseRevision, parseSize } from '../locations/quantity.js';
+import type { SourceRequest } from '../locations/source.js';
+import type { Api, KeySelection } from '../model/source.js';
+import type { connectionOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import { say, type Terminal } from './terminal.js';
+
+type Parsed<T extends Readonly<Record<string, Options>>> = Partial<InferredOptionTypes<T>>;
+export type ConnectionArguments = Parsed<typeof connectionOptions>;
+export type SourceArguments = ConnectionArguments &
+  Parsed<typeof selectionOptions> &
+  Parsed<typeof readOptions> &
+  Parsed<typeof spoolOptions> & { readonly from?: string | undefined };
+
+/** Connection settings from flags, and where a flag is missing from etcdctl's environment. */
+export function connectionSettings(args: ConnectionArguments, terminal: Terminal): ConnectionSettings {
+  const env = (name: string): string | undefined => terminal.env[`ETCDCTL_${name}`] || undefined;
+  if (args.password !== undefined || args.user?.includes(':') === true) {
+    say(terminal, 'warning: a password on the command line can be read in the process list; use --password-file');
+  }
+  return given({
+    cacert: args.cacert,
+    cert: args.cert,
+    key: args.key,
+    tlsEnvironment: given({ cacert: env('CACERT'), cert: env('CERT'), key: env('KEY') }),
+    user: args.user ?? env('USER'),
+    password: args.password ?? (args['password-file'] === undefined && args.user?.includes(':') !== true ? env('PASSWORD') : undefined),
+    passwordFile: args['password-file'],
+    insecureSkipTlsVerify: args['insecure-skip-tls-verify'],
+    dialTimeout: parsed(args, 'dial-timeout', parseDuration),
+    commandTimeout: parsed(args, 'command-timeout', parseDuration),
+  });
+}
+
+/** The fields that have a value. */
+function given<T extends object>(fields: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+/**
+ * The source a command line names, and how it is to be read.
+ *
+ * @param connection settings of the source's side, where the command has two
+ */
+export function sourceRequest(
+  args: SourceArguments,
+  terminal: Terminal,
+  connection: ConnectionSettings = connectionSettings(args, terminal),
+): SourceRequest {
+  return {
+    location: sourceLocation(args, terminal),
+    connection,
+    selection: keySelection(args),
+    ...defined('api', args.api as Api | undefined),
+    ...defined('via', args.via as 'range' | 'snapshot' | undefined),
+    ...defined('revision', parsed(args, 'revision', parseRevision)),
+    ...defined('limitRate', parsed(args, 'limit-rate', parseSize)),
+    ...defined('maxRecordSize', parsed(args, 'max-record-size', parseSize)),
+    ...defined('includeHidden', args['include-hidden']),
+    ...defined('walDir', args['wal-dir']),
+    ...defined('includeUncommitted', args['include-uncommitted']),
+    ...defined('maxMemory', parsed(args, 'max-memory', parseSize)),
+    ...defined('skipHashCheck', args['skip-hash-check']),
+    tmpDir: args['tmp-dir'] ?? tmpdir(),
+    stdin: terminal.stdin,
+  };
+}
+
+/** `--from`, or in its place `--endpoints` or $ETCDCTL_ENDPOINTS. */
+export function sourceLocation(args: SourceArguments, terminal: Terminal): Location {
+  if (args.from !== undefined && args.endpoints !== undefined) {
+    throw new FerryError('usage', 'both --from and --endpoints were given', { hint: '--endpoints stands in for a missing --from.' });
+  }
+  if (args.from !== undefined) return parseLocation(args.from);
+  const endpoints = args.endpoints ?? terminal.env.ETCDCTL_ENDPOINTS;
+  if (endpoints === undefined || endpoints === '') {
+    throw new FerryError('usage', 'no source was given', { hint: 'Name it with --from, for example --from http://127.0.0.1:2379' });
+  }
+  const parsed = parseEndpoints(endpoints);
+  return { kind: 'live', text: parsed.join(','), endpoints: parsed };
+}
+
+/** The keys chosen by `--prefix` and `--exclude-prefix`. */
+export function keySelection(args: Parsed<typeof selectionOptions>): KeySelection {
+  const bytes = (texts: readonly string[] | undefined): Buffer[] => (texts ?? []).map((text) => Buffer.from(text));
+  return { prefixes: bytes(args.prefix), excludePrefixes: bytes(args['exclude-prefix']) };
+}
+
+/** `{name: value}`, or nothing where there is no value. */
+export function defined<K extends string, V>(name: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [name]: value } as { [P in K]?: V });
+}
+
+/** The value of flag `name` through its parser, or nothing where the flag was not given. */
+export function parsed<K extends string, V>(
+  args: { readonly [P in K]?: string | undefined },
+  name: K,
+  parse: (text: string, flag: string) => V,
+): V | undefined {
+  const text = args[name];
+  return text === undefined ? undefined : parse(text, `--${name}`);
+}

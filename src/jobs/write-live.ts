@@ -1,0 +1,54 @@
+import { connectV2 } from '../cluster/v2.js';
+import { connectV3 } from '../cluster/v3-connect.js';
+import { FerryError } from '../errors.js';
+import { type ConnectionSettings, clusterOptions } from '../locations/connection.js';
+import type { RunContext } from '../model/run.js';
+import type { Source } from '../model/source.js';
+import { type RestoreV2Report, restoreLiveV2 } from '../writers/live-v2.js';
+import { type RestoreV3Options, type RestoreV3Report, restoreLiveV3 } from '../writers/live-v3.js';
+
+/** A live cluster to write into. */
+export interface LiveTarget {
+  readonly endpoints: readonly string[];
+  readonly connection: ConnectionSettings;
+}
+
+/** How to write; what only v3 knows is refused for a v2 tree. */
+export interface WriteOptions extends RestoreV3Options {
+  /** Where what must be spooled is put. */
+  readonly tmpDir: string;
+}
+
+export type WriteReport = RestoreV3Report | RestoreV2Report;
+
+/**
+ * Writes a source into a live cluster, by the source's API.
+ *
+ * @throws FerryError as the cluster and the writer do; `usage` for options that the API does not know
+ */
+export async function writeLive(
+  source: Source,
+  target: LiveTarget,
+  options: WriteOptions,
+  run: RunContext,
+): Promise<{ readonly to: string; readonly written: WriteReport }> {
+  const { api } = source.info;
+  if (api === 'v2') refuseForV2(options);
+  const connection = await clusterOptions(target.endpoints, target.connection);
+  const cluster = api === 'v2' ? connectV2(connection) : await connectV3(connection);
+  try {
+    const written =
+      'call' in cluster ? await restoreLiveV3(source, cluster, options, run) : await restoreLiveV2(source, cluster, options, run);
+    return { to: cluster.location, written };
+  } finally {
+    await cluster.close();
+  }
+}
+
+function refuseForV2({ leaseTtl, withAuth, deleteExtra, maxTxnOps, maxRequestBytes }: WriteOptions): void {
+  const flags = { 'lease-ttl': leaseTtl, 'with-auth': withAuth, 'delete-extra': deleteExtra };
+  const given = Object.entries({ ...flags, 'max-txn-ops': maxTxnOps, 'max-request-bytes': maxRequestBytes }).find(
+    ([, value]) => value !== undefined,
+  );
+  if (given !== undefined) throw new FerryError('usage', `--${given[0]} is for v3; the archive holds a v2 tree`);
+}
