@@ -15,6 +15,7 @@ import { openSnap } from '../wire/snap.js';
 import { withFiles } from './data-dir-file.js';
 import { refuseInUse } from './data-dir-in-use.js';
 import { type DataDirLayout, findDataDir, snapFiles, walSegments } from './data-dir-layout.js';
+import { noteEndOfLog } from './data-dir-notes.js';
 
 /** Most memory a replay may take unless told otherwise, in bytes. */
 export const DEFAULT_MAX_MEMORY = 2 * 2 ** 30;
@@ -134,18 +135,8 @@ function noteReplay(notes: NoteBook, report: ReplayReport, counts: AppliedCounts
   };
   const applied = report.applied - (options.includeUncommitted === true ? report.uncommitted : 0);
   add('committed-entries', `entries of the WAL replayed, up to its commit index ${report.commit}`, applied);
-  add(
-    'uncommitted-entries',
-    `entries of the WAL after its commit index, ${options.includeUncommitted === true ? 'replayed as asked for' : 'left out'}`,
-    report.uncommitted,
-  );
   add('membership-changes', 'changes of the membership among the entries replayed', counts.confChanges);
-  if (report.tornTail !== undefined) {
-    const { segment, offset, reason } = report.tornTail;
-    notes.add('wal-torn-tail', 'the WAL ends with a record that was not wholly written', {
-      example: `${segment}, byte ${offset}: ${reason}`,
-    });
-  }
+  noteEndOfLog(notes, report, options.includeUncommitted === true);
 }
 
 /** Notes what is special about nodes. @returns the number of nodes in the user's namespace */

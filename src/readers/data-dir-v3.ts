@@ -17,6 +17,7 @@ import { openSnap } from '../wire/snap.js';
 import { DataDirFile, withFiles } from './data-dir-file.js';
 import { refuseInUse } from './data-dir-in-use.js';
 import { type DataDirLayout, findDataDir, snapDbFiles, snapFiles, walSegments } from './data-dir-layout.js';
+import { noteEndOfLog } from './data-dir-notes.js';
 import { type DataDirOptions, DEFAULT_MAX_MEMORY } from './data-dir-v2.js';
 import { openBackend, type SnapshotFileOptions } from './snapshot-file.js';
 
@@ -179,32 +180,27 @@ async function readTail(
     if (bytes > maxMemory) throw tooLarge(maxMemory);
   };
   const paths = (await walSegments(layout, start.index)).map((file) => file.path);
-  const replay = { start, maxPendingBytes: maxMemory, includeUncommitted: options.includeUncommitted ?? false, signal: run.signal };
+  const replay = {
+    start,
+    committed: consistentIndex,
+    maxPendingBytes: maxMemory,
+    includeUncommitted: options.includeUncommitted ?? false,
+    signal: run.signal,
+  };
   const report = await withFiles(paths, (segments) => replayLog(segments, replay, take));
   return { requests, report };
 }
 
 function noteTail(notes: NoteBook, requests: readonly V3Request[], report: ReplayReport, options: DataDirOptions): void {
-  const applied = options.includeUncommitted === true ? 'applied as asked for' : 'left out';
   if (requests.length > 0) {
     notes.add('wal-tail', 'operations that only the WAL held, the database not yet; applied', { count: requests.length });
-  }
-  if (report.uncommitted > 0) {
-    notes.add('uncommitted-entries', `entries of the WAL after its commit index ${report.commit}, ${applied}`, {
-      count: report.uncommitted,
-    });
   }
   for (const { operation } of requests) {
     if (operation.kind !== 'unknown') continue;
     const message = 'operations of the WAL that this release does not know, left out';
     notes.add('wal-not-replayed', message, { lossy: true, example: `field ${operation.field}` });
   }
-  if (report.tornTail !== undefined) {
-    const { segment, offset, reason } = report.tornTail;
-    notes.add('wal-torn-tail', 'the WAL ends with a record that was not wholly written', {
-      example: `${segment}, byte ${offset}: ${reason}`,
-    });
-  }
+  noteEndOfLog(notes, report, options.includeUncommitted === true);
 }
 
 async function exists(path: string): Promise<boolean> {

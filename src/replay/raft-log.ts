@@ -19,6 +19,8 @@ import { type TornTail, WAL_ENTRY, WAL_METADATA, WAL_SNAPSHOT, WAL_STATE, WalRea
 export interface ReplayOptions {
   /** Entries up to this place are in the state already. */
   readonly start: SnapshotMetadata;
+  /** Index up to which entries are known to be committed from elsewhere: a database has applied them. */
+  readonly committed?: bigint;
   /** Also apply what stands in the log after the commit index. */
   readonly includeUncommitted?: boolean;
   /** Most bytes of entries to hold while it is not known whether they are committed. */
@@ -170,6 +172,9 @@ class Log {
 
   finish(): Omit<ReplayReport, 'tornTail'> {
     const lastIndex = this.#done + BigInt(this.#pending.length);
+    // What is known from elsewhere the log need not have.
+    const { committed = 0n } = this.#options;
+    if (committed > this.#commit) this.#applyUpTo(committed);
     if (this.#commit > lastIndex) {
       throw new FerryError('damaged', `the WAL says that entry ${this.#commit} is committed, but ends with entry ${lastIndex}`);
     }

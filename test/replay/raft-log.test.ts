@@ -92,3 +92,9 @@ test('in a cluster with one voter all that was written is committed, up to a cha
   const left = log().state(1n, 4n).entry(5n, 1n, change(1n, 8n), 1).state(1n, 5n).entry(6n, 1n, data('b'));
   expect((await replay([left.cut()], { start: { ...start, voters: [7n, 8n] } })).report).toMatchObject({ commit: 6n, uncommitted: 0 });
 });
+
+test('what a database has applied is committed, whatever the log says', async () => {
+  const segments = [log().entry(1n, 1n, data('a')).entry(2n, 1n, data('b')).entry(3n, 1n, data('c')).state(1n, 1n).cut()];
+  expect((await replay(segments, { committed: 2n })).report).toMatchObject({ commit: 2n, applied: 2, uncommitted: 1 });
+  expect((await replay(segments, { committed: 9n })).report).toMatchObject({ commit: 3n, uncommitted: 0 });
+});
