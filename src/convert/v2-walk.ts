@@ -8,6 +8,8 @@ export interface PlacedNode {
   readonly node: TreeNode;
   /** Earliest expiration of the node and the directories above it, in nanoseconds; 0n when permanent. */
   readonly expiration: bigint;
+  /** Paths of the directories above it that have a TTL, from the root down. */
+  readonly mortalAbove: readonly Buffer[];
   /** A directory with no node under it. */
   readonly isEmptyDirectory: boolean;
 }
@@ -27,8 +29,9 @@ export async function* walkNodes(batches: AsyncIterable<RecordBatch>): AsyncGene
   const place = (node: TreeNode, next: TreeNode | undefined): PlacedNode => {
     while (above.length > 0 && !isUnder(node.path, (above.at(-1) as Above).path)) above.pop();
     const expiration = earlier(node.expiration, above.at(-1)?.expiration ?? 0n);
-    if (node.dir && expiration !== 0n) above.push({ path: node.path, expiration });
-    return { node, expiration, isEmptyDirectory: node.dir && (next === undefined || !isUnder(next.path, node.path)) };
+    const mortalAbove = above.map(({ path }) => path);
+    if (node.dir && node.expiration !== 0n) above.push({ path: node.path, expiration });
+    return { node, expiration, mortalAbove, isEmptyDirectory: node.dir && (next === undefined || !isUnder(next.path, node.path)) };
   };
   for await (const batch of batches) {
     const placed: PlacedNode[] = [];

@@ -57,7 +57,7 @@ class Planner {
   readonly #target: TargetNodes;
   readonly #o: PlanOptions;
   readonly #now: bigint;
-  #last: Buffer | undefined;
+  #last: TreeNode | undefined;
   /** Directories of the source whose nodes are left out with them. */
   #expired: Buffer | undefined;
   #skipped: Buffer | undefined;
@@ -95,7 +95,9 @@ class Planner {
   async #consider(node: TreeNode): Promise<void> {
     const { path } = node;
     if (path.length <= 1) return;
+    if (this.#isSeenDirectory(node)) return;
     this.#checkOrder(path);
+    this.#last = node;
     const { tally } = this.#o;
     tally.records++;
     if (this.#leavesOut(node)) {
@@ -116,13 +118,18 @@ class Planner {
   }
 
   #checkOrder(path: Buffer): void {
-    if (this.#last !== undefined && compareTreePaths(this.#last, path) >= 0) {
-      const [before, after] = [showKey(this.#last), showKey(path)];
+    if (this.#last !== undefined && compareTreePaths(this.#last.path, path) >= 0) {
+      const [before, after] = [showKey(this.#last.path), showKey(path)];
       throw new FerryError('usage', `a v2 tree is written parents first and sorted, but ${after} comes after ${before}`, {
         hint: 'Does the mapping put two nodes in one place?',
       });
     }
-    this.#last = path;
+  }
+
+  /** A mapping may put two directories in one place. */
+  #isSeenDirectory({ path, dir, expiration }: TreeNode): boolean {
+    const last = this.#last;
+    return last !== undefined && dir && last.dir && last.expiration === expiration && last.path.equals(path);
   }
 
   #leavesOut({ path, dir, expiration }: TreeNode): boolean {

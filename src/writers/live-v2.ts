@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import type { V2Cluster } from '../cluster/v2.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
-import { mapRecords } from '../convert/map-records.js';
+import { mapNodes } from '../convert/v2-map.js';
 import { selectNodes } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
@@ -38,8 +38,9 @@ export async function restoreLiveV2(
   if (api !== 'v2' || order !== 'tree') throw new FerryError('usage', `only a v2 tree can be written, found ${api} in ${order} order`);
   const { mapping = SAME_KEYS, selection = EVERYTHING, onConflict = 'fail', dryRun = false, now = Date.now } = options;
   const [tally, notes] = [emptyV2Tally(), new NoteBook()];
-  const records = mapRecords(selectNodes(source.records(), selection), mapping);
-  const actions = await planTree(records, { cluster, onConflict, tmpDir: options.tmpDir ?? tmpdir(), now: now(), tally, notes, run });
+  const directory = options.tmpDir ?? tmpdir();
+  const records = mapNodes(selectNodes(source.records(), selection), mapping, directory, run);
+  const actions = await planTree(records, { cluster, onConflict, tmpDir: directory, now: now(), tally, notes, run });
   try {
     const inFlight = options.inFlight ?? DEFAULT_IN_FLIGHT;
     if (!dryRun) await writeTree(actions.batches(), { cluster, inFlight, now, tally, notes, run });

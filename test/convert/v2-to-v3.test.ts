@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseKeyMapping } from '../../src/convert/key-mapping.js';
 import { expirationSecond, isExpirationLease, leaseFor, leaseIdOf } from '../../src/convert/v2-expiration.js';
+import { treeSortKey } from '../../src/convert/v2-map.js';
 import { selectNodes } from '../../src/convert/v2-select.js';
 import { type ConvertTreeOptions, convertTree } from '../../src/convert/v2-to-v3.js';
 import { recordAt } from '../../src/model/batch.js';
@@ -232,6 +233,7 @@ test('tree order puts parents first and siblings by bytes', () => {
         return x.length - y.length;
       };
       expect(Math.sign(compareTreePaths(joined(a), joined(b)))).toBe(Math.sign(byNames(a, b)));
+      expect(Buffer.compare(treeSortKey(joined(a)), treeSortKey(joined(b)))).toBe(Math.sign(byNames(a, b)));
     }),
   );
 });

@@ -181,6 +181,30 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('into etcd $
       expect(await value('/t/b/y')).toBeUndefined();
     });
 
+    test('a mapping may change the order, join directories, and take nodes out of one with a TTL', async () => {
+      const tree = () =>
+        treeOf(
+          dir('/t'),
+          dir('/t/a'),
+          file('/t/a/x'),
+          dir('/t/b'),
+          file('/t/b/y'),
+          dir('/t/m', inSeconds(300)),
+          file('/t/m/n'),
+          file('/t/m/o'),
+        );
+      const options = { mapping: parseKeyMapping({ map: ['/t/a=/t/z/sub', '/t/b=/t/z', '/t/m/n=/t/c'] }) };
+      expect(await restore(tree(), options)).toMatchObject({ written: 8, notes: [] });
+      expect(await paths('/t')).toEqual(['/t', '/t/c', '/t/m', '/t/m/o', '/t/z', '/t/z/sub', '/t/z/sub/x', '/t/z/y']);
+      const [moved, stayed] = [await to.get(Buffer.from('/t/c')), await to.get(Buffer.from('/t/m/o'))];
+      expect(Math.abs(Number(((moved?.expiration as bigint) - inSeconds(300)) / SECOND))).toBeLessThan(5);
+      expect(stayed?.expiration).toBe(0n);
+      const joined = { mapping: parseKeyMapping({ map: ['/t/a=/t/q', '/t/b=/t/q', '/t/m=/t/q/m'] }) };
+      expect(await restore(tree(), joined)).toMatchObject({ written: 6, equal: 1 });
+      const clash = { mapping: parseKeyMapping({ map: ['/t/a/x=/t/b/y'] }) };
+      expect(await failure(restore(tree(), clash))).toMatchObject({ code: 'usage', hint: expect.stringContaining('mapping') });
+    });
+
     test('a node that changes between comparing and writing is not overwritten', async () => {
       await client.put('/t/x', 'theirs');
       const changing: V2Cluster = {
