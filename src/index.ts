@@ -4,14 +4,16 @@ export { EXIT_BY_CODE, FerryError, type FerryErrorCode, type FerryErrorOptions }
 export { type BackupOptions, type BackupReport, backup } from './jobs/backup.js';
 export type { Entry } from './jobs/entries.js';
 export { type FoundValue, getValue } from './jobs/get-value.js';
+export { hashKvOf } from './jobs/hashkv.js';
 export { type Inspection, inspect } from './jobs/inspect.js';
 export { type ListingEnd, listKeys } from './jobs/list-keys.js';
+export { type MigrateOptions, type MigrateReport, migrate } from './jobs/migrate.js';
 export { type RestoreOptions, type RestoreReport, restore } from './jobs/restore.js';
 export { type VerifyResult, verify } from './jobs/verify.js';
 export type { ConnectionSettings } from './locations/connection.js';
 export { type Location, parseEndpoints, parseLocation } from './locations/parse.js';
 export type { SourceRequest } from './locations/source.js';
-export type { ArchiveTarget } from './locations/target.js';
+export type { NewFile } from './locations/target.js';
 export type { AuthData, Permission, PermissionType, Role, User } from './model/auth.js';
 export { batchBytes, batchOf, type RecordBatch, recordAt } from './model/batch.js';
 export type { KeyValue } from './model/keyvalue.js';

@@ -6,17 +6,18 @@ import { type Command, type Declared, exitStatus, shownRun } from './command.js'
 import { formatBytes, formatDuration, plural } from './format.js';
 import { archiveJson, hexId, notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
-import { compressOption, connectionOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import { compressOption, connectionOptions, historyOption, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
 import { sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
 import { toolVersion } from './version.js';
 
 const options = {
-  from: { type: 'string', describe: 'Source: http(s)://host:port[,…] of a live cluster, or an archive' },
+  from: { type: 'string', describe: 'Source: a live cluster (http(s)://host:port[,…]), a snapshot file, a data dir, an archive' },
   to: { type: 'string', demandOption: true, describe: 'Archive to write: a file ending in .tar, or - for stdout' },
   overwrite: { type: 'boolean', describe: 'Replace an existing file' },
   'dry-run': { type: 'boolean', describe: 'Read everything, write nothing' },
   ...compressOption,
+  ...historyOption,
   ...readOptions,
   ...selectionOptions,
   ...connectionOptions,
@@ -29,6 +30,7 @@ const build = (yargs: Argv) =>
     .options(options)
     .example('$0 backup --from http://127.0.0.1:2379 --to etcd.tar', 'back up a local cluster')
     .example('$0 backup --from https://etcd-1:2379,https://etcd-2:2379 --cacert ca.pem --cert c.pem --key k.pem --to etcd.tar', 'with mTLS')
+    .example('$0 backup --from /var/lib/etcd --api v3 --to etcd.tar', 'from the files of a stopped member')
     .epilogue(exitStatus(0, 1, 2, 3, 10, 11, 12, 130));
 
 type Arguments = Declared<typeof build>;

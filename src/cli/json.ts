@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { ArchiveAccount } from '../archive/account.js';
 import type { FerryError } from '../errors.js';
 import type { Note } from '../model/note.js';
+import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 
 /** Stands before the digits of a number that JSON.stringify cannot write; nobody can guess it. */
 const BIG = `bigint:${randomUUID()}:`;
@@ -38,6 +39,12 @@ export function notesJson(notes: readonly Note[]): object[] {
 export function archiveJson(archive: ArchiveAccount, location: string): object {
   const { records, rawBytes, size, sha256, digests } = archive;
   return { location, records, rawBytes, size, sha256, digests };
+}
+
+/** A snapshot file that was written, as every `--json` report has it. */
+export function snapshotJson(snapshot: WriteSnapshotReport, location: string): object {
+  const { records, leases, users, roles, revision, bytes } = snapshot;
+  return { location, records, leases, users, roles, revision, size: bytes };
 }
 
 /** A failure as `--json` prints it. */

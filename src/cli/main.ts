@@ -4,6 +4,7 @@ import { backupCommand } from './backup.js';
 import { type Command, failureOf, tellFailure } from './command.js';
 import { completionCommand } from './completion.js';
 import { getCommand } from './get.js';
+import { hashkvCommand } from './hashkv.js';
 import { inspectCommand } from './inspect.js';
 import { lsCommand } from './ls.js';
 import { migrateCommand } from './migrate.js';
@@ -76,6 +77,7 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
   parser = add(parser, inspectCommand);
   parser = add(parser, lsCommand);
   parser = add(parser, getCommand);
+  parser = add(parser, hashkvCommand);
   parser = add(parser, completionCommand);
   await parser.parseAsync();
   return exit;

@@ -3,7 +3,7 @@ import type { MigrateReport } from '../jobs/migrate.js';
 import { parseLocation } from '../locations/parse.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
-import { archiveJson, notesJson, toJson } from './json.js';
+import { archiveJson, notesJson, snapshotJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
 import {
   compressOption,
@@ -27,9 +27,9 @@ const build = (yargs: Argv) =>
   yargs
     .options({
       from: { type: 'string', describe: 'v2 tree: a live cluster, a data dir, or an archive of a tree' },
-      to: { type: 'string', demandOption: true, describe: 'Live v3 cluster, or an archive (.tar, or - for stdout)' },
+      to: { type: 'string', demandOption: true, describe: 'Live v3 cluster, snapshot file (.db), or archive (.tar, or - for stdout)' },
       'dry-run': { type: 'boolean', describe: 'Say what would be written, write nothing' },
-      overwrite: { type: 'boolean', describe: 'Replace an existing archive' },
+      overwrite: { type: 'boolean', describe: 'Replace an existing file' },
       ...compressOption,
       ...hiddenOption,
       ...dataDirOptions,
@@ -43,6 +43,7 @@ const build = (yargs: Argv) =>
     .example('$0 migrate --from http://127.0.0.1:2379 --to http://127.0.0.1:12379 --dry-run', 'see what would become of a live v2 tree')
     .example('$0 migrate --from tree.tar --to http://127.0.0.1:12379', 'from an archive made with backup --api v2')
     .example('$0 migrate --from /var/lib/etcd --to etcd.tar', 'from the files of a stopped member')
+    .example('$0 migrate --from /var/lib/etcd --to new.db', 'into a file for etcdutl snapshot restore')
     .epilogue(`${SIDES_HELP}\n\n${exitStatus(0, 1, 2, 3, 10, 11, 12, 13, 130)}`);
 
 type Arguments = Declared<typeof build>;
@@ -68,7 +69,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
       to:
         to.kind === 'live'
           ? { live: { endpoints: to.endpoints, connection: connections.to } }
-          : { archive: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout } },
+          : { file: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout } },
       write: { ...writerOptions(args), tmpDir: from.tmpDir },
       compress: args.compress,
       toolVersion: toolVersion(),
@@ -84,17 +85,18 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
 }
 
 function summary(report: MigrateReport, milliseconds: number): string {
-  const { source, archive, written, keys } = report;
+  const { source, archive, written, snapshot, keys } = report;
   const from = `${source.location} at index ${source.revision}`;
   const took = `(${formatDuration(milliseconds)})`;
   if (written !== undefined) return `${from} to ${report.to}: ${writtenText(written, 'key')} ${took}`;
-  const size = archive === undefined ? '' : `, ${formatBytes(archive.size)}`;
+  const bytes = archive?.size ?? snapshot?.bytes;
+  const size = bytes === undefined ? '' : `, ${formatBytes(bytes)}`;
   return `${from} to ${report.to}: ${report.dryRun ? 'would write' : 'wrote'} ${plural(keys, 'key')}${size} ${took}`;
 }
 
 /** The document that `migrate --json` prints. */
 function reportJson(report: MigrateReport, milliseconds: number): object {
-  const { source, written, archive } = report;
+  const { source, written, archive, snapshot } = report;
   const { notes: _, ...counts } = written ?? { notes: [] };
   return {
     schema: 'etcdferry.migrate/v1',
@@ -104,6 +106,7 @@ function reportJson(report: MigrateReport, milliseconds: number): object {
     keys: report.keys,
     ...(written === undefined ? {} : { written: counts }),
     ...(archive === undefined ? {} : { archive: archiveJson(archive, report.to) }),
+    ...(snapshot === undefined ? {} : { snapshot: snapshotJson(snapshot, report.to) }),
     seconds: Math.round(milliseconds) / 1000,
     notes: notesJson(report.notes),
   };

@@ -35,8 +35,12 @@ export const hiddenOption = {
   'include-hidden': { type: 'string', array: true, requiresArg: true, describe: 'A hidden v2 node to read too, by path (repeatable)' },
 } as const satisfies OptionSet;
 
-const fileOptions = {
+export const fileOptions = {
   'skip-hash-check': { type: 'boolean', describe: 'Read a snapshot file without its SHA-256: one copied from a data dir' },
+} as const satisfies OptionSet;
+
+export const historyOption = {
+  history: { type: 'boolean', describe: 'Keep every revision that a file holds, deletions too' },
 } as const satisfies OptionSet;
 
 export const dataDirOptions = {

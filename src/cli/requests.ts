@@ -6,7 +6,7 @@ import { type Location, parseEndpoints, parseLocation } from '../locations/parse
 import { parseDuration, parseRevision, parseSize } from '../locations/quantity.js';
 import type { SourceRequest } from '../locations/source.js';
 import type { Api, KeySelection } from '../model/source.js';
-import type { connectionOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import type { connectionOptions, historyOption, readOptions, selectionOptions, spoolOptions } from './options.js';
 import { say, type Terminal } from './terminal.js';
 
 type Parsed<T extends Readonly<Record<string, Options>>> = Partial<InferredOptionTypes<T>>;
@@ -14,7 +14,8 @@ export type ConnectionArguments = Parsed<typeof connectionOptions>;
 export type SourceArguments = ConnectionArguments &
   Parsed<typeof selectionOptions> &
   Parsed<typeof readOptions> &
-  Parsed<typeof spoolOptions> & { readonly from?: string | undefined };
+  Parsed<typeof spoolOptions> &
+  Parsed<typeof historyOption> & { readonly from?: string | undefined };
 
 /** Connection settings from flags, and where a flag is missing from etcdctl's environment. */
 export function connectionSettings(args: ConnectionArguments, terminal: Terminal): ConnectionSettings {
@@ -66,6 +67,7 @@ export function sourceRequest(
     ...defined('walDir', args['wal-dir']),
     ...defined('includeUncommitted', args['include-uncommitted']),
     ...defined('maxMemory', parsed(args, 'max-memory', parseSize)),
+    ...defined('history', args.history),
     ...defined('skipHashCheck', args['skip-hash-check']),
     tmpDir: args['tmp-dir'] ?? tmpdir(),
     stdin: terminal.stdin,

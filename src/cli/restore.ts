@@ -1,13 +1,23 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
-import type { RestoreReport } from '../jobs/restore.js';
-import { parseLocation } from '../locations/parse.js';
+import type { RestoreOptions, RestoreReport } from '../jobs/restore.js';
+import { type Location, parseLocation } from '../locations/parse.js';
+import { parseRevision } from '../locations/quantity.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
-import { formatDuration, formatKey } from './format.js';
-import { bytesField, notesJson, toJson } from './json.js';
+import { formatBytes, formatDuration, formatKey, plural } from './format.js';
+import { bytesField, notesJson, snapshotJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
-import { connectionOptions, outputOptions, selectionOptions, spoolOptions } from './options.js';
-import { connectionSettings, sourceRequest } from './requests.js';
+import {
+  connectionOptions,
+  dataDirOptions,
+  fileOptions,
+  historyOption,
+  outputOptions,
+  readOptions,
+  selectionOptions,
+  spoolOptions,
+} from './options.js';
+import { connectionSettings, defined, parsed, sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
 import { writeOptions, writerOptions } from './write-options.js';
 import { writtenText } from './written.js';
@@ -15,9 +25,17 @@ import { writtenText } from './written.js';
 const { endpoints: _, ...targetConnection } = connectionOptions;
 
 const options = {
-  from: { type: 'string', demandOption: true, describe: 'Archive to restore: a file, or - for stdin' },
-  to: { type: 'string', demandOption: true, describe: 'Live cluster to write into: http(s)://host:port[,…]' },
+  from: { type: 'string', demandOption: true, describe: 'Archive (- for stdin), snapshot file or data dir' },
+  to: { type: 'string', demandOption: true, describe: 'Live cluster (http(s)://host:port[,…]) or new snapshot file (.db)' },
+  overwrite: { type: 'boolean', describe: 'Replace an existing snapshot file' },
+  'bump-revision': { type: 'string', describe: 'Raise the revision by so much; with --mark-compacted (.db only)' },
+  'mark-compacted': { type: 'boolean', describe: 'Mark all revisions up to the raised one as compacted (.db only)' },
   'dry-run': { type: 'boolean', describe: 'Say what would be written, write nothing' },
+  ...historyOption,
+  ...fileOptions,
+  ...dataDirOptions,
+  api: readOptions.api,
+  revision: readOptions.revision,
   ...writeOptions,
   ...selectionOptions,
   ...targetConnection,
@@ -31,13 +49,14 @@ const build = (yargs: Argv) =>
     .example('$0 restore --from etcd.tar --to http://127.0.0.1:2379 --dry-run', 'see what would be written')
     .example('$0 restore --from etcd.tar --to http://127.0.0.1:2379', 'restore into an empty cluster')
     .example('$0 restore --from etcd.tar --to http://127.0.0.1:2379 --prefix /app/ --map /app/=/copy/', 'a copy of one prefix')
+    .example('$0 restore --from etcd.tar --to new.db', 'a file for etcdutl snapshot restore: revisions are kept')
     .epilogue(exitStatus(0, 1, 2, 3, 10, 11, 12, 13, 130));
 
 type Arguments = Declared<typeof build>;
 
 export const restoreCommand: Command<Arguments> = {
   spec: 'restore',
-  describe: 'Write an archive into a live cluster',
+  describe: 'Write an archive or a snapshot file into a live cluster, or into a new .db',
   build,
   run,
 };
@@ -45,9 +64,6 @@ export const restoreCommand: Command<Arguments> = {
 async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
   const { restore } = await import('../jobs/restore.js');
   const to = parseLocation(args.to);
-  if (to.kind !== 'live') {
-    throw new FerryError('usage', `${to.text}: restore writes into a live cluster`, { hint: 'Name it like http://127.0.0.1:2379' });
-  }
   const { run: context, display } = shownRun(terminal, args);
   const from = sourceRequest(args, terminal);
   const started = performance.now();
@@ -55,7 +71,9 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const report = await restore(
     {
       from,
-      to: { endpoints: to.endpoints, connection: connectionSettings(args, terminal) },
+      to: await target(to, args, terminal),
+      ...defined('bumpRevision', parsed(args, 'bump-revision', parseRevision)),
+      ...defined('markCompacted', args['mark-compacted']),
       write: {
         ...writerOptions(args),
         tmpDir: from.tmpDir,
@@ -69,35 +87,54 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const milliseconds = performance.now() - started;
   if (args.json === true) await put(terminal, `${toJson(reportJson(report, milliseconds, extra))}\n`);
   else {
-    if (report.written.dryRun) for (const key of extra) await put(terminal, `would delete ${formatKey(key)}\n`);
+    if (report.dryRun) for (const key of extra) await put(terminal, `would delete ${formatKey(key)}\n`);
     if (args.quiet !== true) say(terminal, summary(report, milliseconds));
-    sayNotes(terminal, report.written.notes);
+    sayNotes(terminal, report.notes);
   }
-  return exitOfNotes(report.written.notes);
+  return exitOfNotes(report.notes);
+}
+
+async function target(to: Location, args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<RestoreOptions['to']> {
+  if (to.kind === 'live') return { live: { endpoints: to.endpoints, connection: connectionSettings(args, terminal) } };
+  const { newFileKind } = await import('../locations/target.js');
+  if (to.kind === 'stdio' || (await newFileKind(to)) !== 'snapshot-file') {
+    throw new FerryError('usage', `${to.text}: restore writes into a live cluster or a snapshot file`, {
+      hint: 'Name a cluster like http://127.0.0.1:2379, or a file that ends in .db.',
+    });
+  }
+  return { snapshotFile: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout } };
 }
 
 function summary(report: RestoreReport, milliseconds: number): string {
-  const { written, archive } = report;
-  const revision = 'revision' in written ? `, now at revision ${written.revision}` : '';
-  return `${writtenText(written, archive.header.api === 'v2' ? 'node' : 'key')}; ${report.to}${revision} (${formatDuration(milliseconds)})`;
+  const { written, snapshot, source } = report;
+  const took = `(${formatDuration(milliseconds)})`;
+  if (written !== undefined) {
+    const revision = 'revision' in written ? `, now at revision ${written.revision}` : '';
+    return `${writtenText(written, source.api === 'v2' ? 'node' : 'key')}; ${report.to}${revision} ${took}`;
+  }
+  if (snapshot === undefined) return report.to;
+  const what = `${plural(snapshot.records, 'record')}, ${formatBytes(snapshot.bytes)}`;
+  return `${report.dryRun ? 'would write' : 'wrote'} ${report.to}: ${what}, at revision ${snapshot.revision} ${took}`;
 }
 
 /** The document that `restore --json` prints. */
 function reportJson(report: RestoreReport, milliseconds: number, extra: readonly Buffer[]): object {
-  const { written, archive } = report;
-  const { notes, ...counts } = written;
+  const { source, written, snapshot } = report;
+  const { notes: _, ...counts } = written ?? { notes: [] };
   return {
     schema: 'etcdferry.restore/v1',
-    to: report.to,
-    archive: {
-      api: archive.header.api,
-      [archive.header.api === 'v2' ? 'index' : 'revision']: archive.header.revision,
-      records: archive.records,
-      digests: archive.digests,
+    dryRun: report.dryRun,
+    source: {
+      kind: source.kind,
+      location: source.location,
+      api: source.api,
+      [source.api === 'v2' ? 'index' : 'revision']: source.revision,
     },
+    to: report.to,
     ...counts,
-    ...(written.dryRun && extra.length > 0 ? { wouldDelete: extra.map((key) => bytesField('key', key)) } : {}),
+    ...(snapshot === undefined ? {} : { snapshot: snapshotJson(snapshot, report.to) }),
+    ...(report.dryRun && extra.length > 0 ? { wouldDelete: extra.map((key) => bytesField('key', key)) } : {}),
     seconds: Math.round(milliseconds) / 1000,
-    notes: notesJson(notes),
+    notes: notesJson(report.notes),
   };
 }

@@ -11,7 +11,7 @@ const GROUP = 'Writing:';
 export const writeOptions = {
   'on-conflict': {
     choices: ['fail', 'skip', 'overwrite'],
-    default: 'fail',
+    defaultDescription: 'fail',
     group: GROUP,
     describe: 'What to do about keys that are there with another value',
   },
@@ -50,7 +50,7 @@ export function writerOptions(args: Arguments): RestoreV3Options {
     throw new FerryError('usage', `--max-txn-ops: ${ops} is not a whole number above 0`);
   }
   return {
-    onConflict: args['on-conflict'] ?? 'fail',
+    ...defined('onConflict', args['on-conflict']),
     ...defined('leaseTtl', args['lease-ttl']),
     ...defined('withAuth', args['with-auth']),
     ...(args['delete-extra'] === true ? { deleteExtra: deleteScope(args.prefix) } : {}),

@@ -1,16 +1,15 @@
 import type { ArchiveAccount } from '../archive/account.js';
-import { packArchive } from '../archive/pack.js';
 import { FerryError } from '../errors.js';
 import { openSource, type SourceRequest } from '../locations/source.js';
-import { type ArchiveTarget, openArchiveSink } from '../locations/target.js';
-import type { ByteSink } from '../model/bytes.js';
-import { type Note, NoteBook } from '../model/note.js';
+import { type NewFile, newFileKind } from '../locations/target.js';
+import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { SourceInfo } from '../model/source.js';
+import { writeArchive } from './write-file.js';
 
 export interface BackupOptions {
   readonly from: SourceRequest;
-  readonly to: ArchiveTarget;
+  readonly to: NewFile;
   readonly compress: 'gzip' | 'zstd';
   /** Version of this tool, for the archive's header. */
   readonly toolVersion: string;
@@ -36,12 +35,15 @@ const MAX_RESTARTS = 3;
  *   compacted away again and again
  */
 export async function backup(options: BackupOptions, run: RunContext): Promise<BackupReport> {
+  if ((await newFileKind(options.to.location)) !== 'archive') {
+    throw new FerryError('usage', `${options.to.location.text}: backup writes archives`, {
+      hint: 'End it in .tar; restore writes snapshot files.',
+    });
+  }
   for (let restarts = 0; ; restarts++) {
-    const sink = await openArchiveSink(options.to);
     try {
-      return await backupOnce(options, sink, restarts, run);
+      return await backupOnce(options, restarts, run);
     } catch (thrown) {
-      await sink.abort();
       if (!mayStartAgain(thrown, options)) throw FerryError.from(thrown);
       if (restarts === MAX_RESTARTS) throw gaveUp(thrown);
       run.warn(`the revision being read was compacted away; starting again at a new one (${restarts + 1} of ${MAX_RESTARTS})`);
@@ -49,17 +51,12 @@ export async function backup(options: BackupOptions, run: RunContext): Promise<B
   }
 }
 
-async function backupOnce(options: BackupOptions, sink: ByteSink, restarts: number, run: RunContext): Promise<BackupReport> {
-  const { compress, toolVersion } = options;
-  const { via } = options.from;
-  const source = await openSource(options.from, run);
+async function backupOnce({ from, to, compress, toolVersion }: BackupOptions, restarts: number, run: RunContext): Promise<BackupReport> {
+  const source = await openSource(from, run);
   try {
-    const archive = await packArchive(source, sink, { compress, toolVersion, options: via === undefined ? {} : { via } }, run);
-    run.signal.throwIfAborted();
-    await sink.finish();
-    const notes = new NoteBook();
-    notes.merge(source.notes.list());
-    return { source: source.info, archive, to: options.to.location.text, dryRun: options.to.dryRun, restarts, notes: notes.list() };
+    const options = from.via === undefined ? {} : { via: from.via };
+    const archive = await writeArchive(source, to, { compress, toolVersion, options }, run);
+    return { source: source.info, archive, to: to.location.text, dryRun: to.dryRun, restarts, notes: source.notes.list() };
   } finally {
     await source.close();
   }

@@ -2,6 +2,9 @@ import type { RecordBatch } from '../model/batch.js';
 import type { SourceInfo } from '../model/source.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
 import { decodeNode } from '../wire/node.js';
+import { REVISION_KEY_BYTES, TOMBSTONE_KEY_BYTES } from '../wire/revision-key.js';
+
+const TOMBSTONE_MARK = 0x74;
 
 /** A record as it is shown: of a v3 keyspace or of a v2 tree. */
 export interface Entry {
@@ -23,11 +26,17 @@ export interface Entry {
 }
 
 /** Decodes the records of a batch one by one; keys and values share its memory. */
-export function* entriesOf(batch: RecordBatch, info: Pick<SourceInfo, 'api'>): Iterable<Entry> {
+export function* entriesOf(batch: RecordBatch, info: Pick<SourceInfo, 'api' | 'order'>): Iterable<Entry> {
   for (let i = 0; i < batch.count; i++) {
     const [start, end] = [batch.starts[i] as number, batch.ends[i] as number];
-    yield info.api === 'v2' ? nodeEntry(batch.bytes, start, end) : keyEntry(batch.bytes, start, end);
+    if (info.api === 'v2') yield nodeEntry(batch.bytes, start, end);
+    else yield keyEntry(batch.bytes, info.order === 'revision' ? afterRevisionKey(batch.bytes, start) : start, end);
   }
+}
+
+/** In a history a revision key stands first; a deletion's is one byte longer, and no KeyValue begins with that byte. */
+function afterRevisionKey(bytes: Buffer, start: number): number {
+  return start + (bytes[start + REVISION_KEY_BYTES] === TOMBSTONE_MARK ? TOMBSTONE_KEY_BYTES : REVISION_KEY_BYTES);
 }
 
 function keyEntry(bytes: Buffer, start: number, end: number): Entry {

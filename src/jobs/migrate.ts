@@ -1,26 +1,29 @@
 import type { ArchiveAccount } from '../archive/account.js';
-import { packArchive } from '../archive/pack.js';
-import { proveArchive } from '../archive/prove.js';
+import { distinctKeys } from '../convert/distinct-keys.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
 import { convertTree } from '../convert/v2-to-v3.js';
 import { FerryError } from '../errors.js';
-import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
 import { detect } from '../locations/detect.js';
-import { openSource, type SourceRequest } from '../locations/source.js';
-import { type ArchiveTarget, openArchiveSink } from '../locations/target.js';
+import type { SourceRequest } from '../locations/source.js';
+import { type NewFile, newFileKind } from '../locations/target.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import type { Source, SourceInfo } from '../model/source.js';
+import { delegate, type Source, type SourceInfo } from '../model/source.js';
 import { sortRecords } from '../sort/sorter.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
+import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
+import { openProven } from './proven-source.js';
+import { writeArchive, writeSnapshot } from './write-file.js';
 import { type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
 
 export interface MigrateOptions {
   /** A v2 tree: a live cluster, a data dir, or an archive of one. */
   readonly from: SourceRequest;
-  readonly to: { readonly live: LiveTarget } | { readonly archive: ArchiveTarget };
+  /** A live v3 cluster; or an archive or snapshot file, as its ending tells. */
+  readonly to: { readonly live: LiveTarget } | { readonly file: NewFile };
   readonly write: WriteOptions;
   readonly compress: 'gzip' | 'zstd';
+  /** Version of this tool, for an archive's header. */
   readonly toolVersion: string;
 }
 
@@ -33,6 +36,8 @@ export interface MigrateReport {
   readonly written?: WriteReport;
   /** The archive that was written. */
   readonly archive?: ArchiveAccount;
+  /** The snapshot file that was written. */
+  readonly snapshot?: WriteSnapshotReport;
   readonly dryRun: boolean;
   readonly notes: readonly Note[];
 }
@@ -53,81 +58,56 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
       });
     }
     const source = await convertTree(tree, { selection: from.selection, mapping: write.mapping ?? SAME_KEYS });
-    const keys = source.info.estimatedRecords ?? 0;
-    const done =
-      'live' in options.to
-        ? await intoCluster(source, options.to.live, write, run)
-        : await intoArchive(source, options.to.archive, options, run);
-    const notes = new NoteBook();
-    notes.merge(source.notes.list());
-    notes.merge(done.written?.notes ?? []);
-    return { source: tree.info, keys, dryRun: write.dryRun === true, ...done, notes: notes.list() };
+    const done = await carry(source, options, run);
+    return { source: tree.info, keys: source.info.estimatedRecords ?? 0, dryRun: write.dryRun === true, ...done };
   } finally {
     await tree.close();
   }
 }
 
-/** Where the keys went, and as what. */
-interface Done {
-  readonly to: string;
-  readonly written?: WriteReport;
-  readonly archive?: ArchiveAccount;
-}
+type Done = Omit<MigrateReport, 'source' | 'keys' | 'dryRun'>;
 
-/** Opens the tree. Only an archive has digests to prove; it is believed once they were. */
 async function openTree(from: SourceRequest, run: RunContext): Promise<Source> {
   const { location } = from;
-  if (location.kind === 'stdio') {
-    throw new FerryError('usage', 'migrate reads its source more than once; stdin can be read once', {
-      hint: 'Put the archive into a file.',
-    });
-  }
-  const found = location.kind === 'path' ? await detect(location.path) : 'live';
-  if (found === 'archive') await proveLocation(from, run);
-  return openSource(found === 'archive' || found === 'snapshot-file' ? from : { ...from, api: from.api ?? 'v2' }, run);
+  const found = location.kind === 'path' ? await detect(location.path) : location.kind;
+  const either = found === 'live' || found === 'data-dir';
+  return openProven(either ? { ...from, api: from.api ?? 'v2' } : from, run);
 }
 
-async function proveLocation(from: SourceRequest, run: RunContext): Promise<void> {
-  const bytes = await openArchiveBytes(from, run);
-  try {
-    await proveArchive(bytes, run, archiveLimits(from));
-  } finally {
-    await bytes.close();
-  }
+async function carry(source: Source, options: MigrateOptions, run: RunContext): Promise<Done> {
+  const { to } = options;
+  if ('live' in to) return intoCluster(source, to.live, options.write, run);
+  return (await newFileKind(to.file.location)) === 'archive'
+    ? intoArchive(source, to.file, options, run)
+    : intoFile(source, to.file, options, run);
 }
 
-async function intoCluster(
-  source: Source,
-  target: LiveTarget,
-  { mapping: _, selection: __, ...write }: WriteOptions,
-  run: RunContext,
-): Promise<Done> {
-  return writeLive(source, target, write, run);
+async function intoCluster(source: Source, target: LiveTarget, options: WriteOptions, run: RunContext): Promise<Done> {
+  // Selected and renamed already, by the converter.
+  const { mapping: _, selection: __, ...write } = options;
+  const { to, written } = await writeLive(source, target, write, run);
+  const notes = new NoteBook();
+  notes.merge(source.notes.list());
+  notes.merge(written.notes);
+  return { to, written, notes: notes.list() };
 }
 
-async function intoArchive(
-  source: Source,
-  target: ArchiveTarget,
-  { compress, toolVersion, write }: MigrateOptions,
-  run: RunContext,
-): Promise<Done> {
-  const sink = await openArchiveSink(target);
-  try {
-    const archive = await packArchive(inKeyOrder(source, write.tmpDir, run), sink, { compress, toolVersion }, run);
-    run.signal.throwIfAborted();
-    await sink.finish();
-    return { to: target.location.text, archive };
-  } catch (thrown) {
-    await sink.abort();
-    throw thrown;
-  }
+async function intoArchive(source: Source, target: NewFile, options: MigrateOptions, run: RunContext): Promise<Done> {
+  const { compress, toolVersion, write } = options;
+  const archive = await writeArchive(inKeyOrder(source, write.tmpDir, run), target, { compress, toolVersion }, run);
+  return { to: target.location.text, archive, notes: source.notes.list() };
+}
+
+async function intoFile(source: Source, target: NewFile, { write }: MigrateOptions, run: RunContext): Promise<Done> {
+  const snapshot = await writeSnapshot(inKeyOrder(source, write.tmpDir, run), target, { tmpDir: write.tmpDir }, run);
+  return { to: target.location.text, snapshot, notes: snapshot.notes };
 }
 
 /** Tree order is not the order of keys: `/a/b` stands before `/a-b`, whose bytes come first. */
 function inKeyOrder(source: Source, tmpDir: string, run: RunContext): Source {
   return {
-    ...source,
+    ...delegate(source),
     info: { ...source.info, order: 'key' },
-    records: () => sortRecords(source.records(), { findKey: findKeyValueKey, tmpDir }, run),
+    records: () => distinctKeys(sortRecords(source.records(), { findKey: findKeyValueKey, tmpDir }, run)),
   };
 }

@@ -1,39 +1,96 @@
-import type { ArchiveAccount } from '../archive/account.js';
-import { openArchive } from '../archive/open.js';
-import { proveArchive } from '../archive/prove.js';
-import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
+import { distinctKeys } from '../convert/distinct-keys.js';
+import { type KeyMapping, SAME_KEYS } from '../convert/key-mapping.js';
+import { mergePieces } from '../convert/merge-pieces.js';
+import { FerryError } from '../errors.js';
 import type { SourceRequest } from '../locations/source.js';
+import type { NewFile } from '../locations/target.js';
+import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import { archiveSource } from '../readers/archive.js';
+import { delegate, type Source, type SourceInfo } from '../model/source.js';
+import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
+import { openProven } from './proven-source.js';
+import { writeSnapshot } from './write-file.js';
 import { type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
 
 export interface RestoreOptions {
+  /** An archive, a snapshot file or a data dir. */
   readonly from: SourceRequest;
-  readonly to: LiveTarget;
+  readonly to: { readonly live: LiveTarget } | { readonly snapshotFile: NewFile };
   readonly write: WriteOptions;
+  /** For a snapshot file: how much the revision is raised; with `markCompacted` only. */
+  readonly bumpRevision?: bigint;
+  readonly markCompacted?: boolean;
 }
 
 export interface RestoreReport {
-  readonly archive: ArchiveAccount;
+  readonly source: SourceInfo;
   readonly to: string;
-  readonly written: WriteReport;
+  readonly dryRun: boolean;
+  /** What was written into a live cluster. */
+  readonly written?: WriteReport;
+  /** What was written into a snapshot file. */
+  readonly snapshot?: WriteSnapshotReport;
+  readonly notes: readonly Note[];
 }
 
 /**
- * Writes an archive into a live cluster, by the archive's own API. The archive is proven whole
- * before anything is looked at in the target, and conflicts are looked for before anything is
- * written.
+ * Writes an archive, a snapshot file or a data dir into a live cluster, by its own API, or into a
+ * new snapshot file. An archive is proven whole before anything is looked at in the target, and
+ * conflicts are looked for before anything is written.
  *
- * @throws FerryError as the archive, the cluster and the writer do
+ * @throws FerryError as source, cluster and writer do
  */
 export async function restore(options: RestoreOptions, run: RunContext): Promise<RestoreReport> {
-  const bytes = await openArchiveBytes(options.from, run);
-  try {
-    const limits = archiveLimits(options.from);
-    const account = await proveArchive(bytes, run, limits);
-    const source = archiveSource(await openArchive(bytes, limits), options.from.location.text, options.from.selection);
-    return { archive: account, ...(await writeLive(source, options.to, options.write, run)) };
-  } finally {
-    await bytes.close();
+  const { from, to, write } = options;
+  if (from.location.kind === 'live') {
+    throw new FerryError('usage', `${from.location.text} is a live cluster; restore reads files`, {
+      hint: 'Make an archive of it with backup first.',
+    });
   }
+  const source = await openProven(from, run);
+  try {
+    const done = 'live' in to ? await intoCluster(source, to.live, write, run) : await intoFile(source, to.snapshotFile, options, run);
+    return { source: source.info, dryRun: write.dryRun === true, ...done };
+  } finally {
+    await source.close();
+  }
+}
+
+type Done = Omit<RestoreReport, 'source' | 'dryRun'>;
+
+async function intoCluster(source: Source, target: LiveTarget, write: WriteOptions, run: RunContext): Promise<Done> {
+  const { to, written } = await writeLive(source, target, write, run);
+  const notes = new NoteBook();
+  notes.merge(source.notes.list());
+  notes.merge(written.notes);
+  return { to, written, notes: notes.list() };
+}
+
+async function intoFile(source: Source, target: NewFile, options: RestoreOptions, run: RunContext): Promise<Done> {
+  const { write, bumpRevision, markCompacted } = options;
+  refuseForFiles(write);
+  const snapshot = await writeSnapshot(
+    renamed(source, write.mapping ?? SAME_KEYS),
+    target,
+    {
+      tmpDir: write.tmpDir,
+      withAuth: write.withAuth === true,
+      ...(bumpRevision === undefined ? {} : { bumpRevision }),
+      ...(markCompacted === undefined ? {} : { markCompacted }),
+    },
+    run,
+  );
+  return { to: target.location.text, snapshot, notes: snapshot.notes };
+}
+
+function renamed(source: Source, mapping: KeyMapping): Source {
+  if (mapping.identity) return source;
+  if (source.info.order !== 'key') throw new FerryError('usage', 'keys cannot be renamed in a history: leave --map and its like away');
+  return { ...delegate(source), records: () => distinctKeys(mergePieces(() => source.records(), mapping)) };
+}
+
+function refuseForFiles({ onConflict, leaseTtl, deleteExtra }: WriteOptions): void {
+  const flags = { 'on-conflict': onConflict, 'lease-ttl': leaseTtl, 'delete-extra': deleteExtra };
+  const given = Object.entries(flags).find(([, value]) => value !== undefined);
+  if (given !== undefined) throw new FerryError('usage', `--${given[0]} is for live clusters; a snapshot file is written anew`);
 }

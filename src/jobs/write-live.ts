@@ -32,7 +32,12 @@ export async function writeLive(
   options: WriteOptions,
   run: RunContext,
 ): Promise<{ readonly to: string; readonly written: WriteReport }> {
-  const { api } = source.info;
+  const { api, order, location } = source.info;
+  if (order === 'revision') {
+    throw new FerryError('usage', `${location} holds a history, which no API can write`, {
+      hint: 'Restore it into a snapshot file: --to new.db',
+    });
+  }
   if (api === 'v2') refuseForV2(options);
   const connection = await clusterOptions(target.endpoints, target.connection);
   const cluster = api === 'v2' ? connectV2(connection) : await connectV3(connection);

@@ -3,7 +3,7 @@ import type { V3Cluster } from '../cluster/v3.js';
 import { connectV3 } from '../cluster/v3-connect.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
-import type { Source, SourceInfo } from '../model/source.js';
+import { delegate, type Source, type SourceInfo } from '../model/source.js';
 import { openLiveV2 } from '../readers/live-v2.js';
 import { openLiveV3 } from '../readers/live-v3.js';
 import { spoolSnapshot } from '../readers/live-v3-snapshot.js';
@@ -78,16 +78,5 @@ function closing(source: Source, also: () => Promise<void>): Source {
       await source.close();
       await also();
     },
-  };
-}
-
-function delegate(source: Source): Source {
-  return {
-    info: source.info,
-    notes: source.notes,
-    leases: () => source.leases(),
-    auth: () => source.auth(),
-    records: () => source.records(),
-    close: () => source.close(),
   };
 }

@@ -56,3 +56,15 @@ export interface Source {
   records(): AsyncIterable<RecordBatch>;
   close(): Promise<void>;
 }
+
+/** A source that hands everything to another, to be spread and changed in part. */
+export function delegate(source: Source): Source {
+  return {
+    info: source.info,
+    notes: source.notes,
+    leases: () => source.leases(),
+    auth: () => source.auth(),
+    records: () => source.records(),
+    close: () => source.close(),
+  };
+}
