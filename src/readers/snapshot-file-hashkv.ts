@@ -78,7 +78,7 @@ async function newestChanges(backend: EtcdBackend, revision: bigint, tmpDir: str
   }
   await sorter.finish();
   const kept = new BitSet(changes);
-  for await (const { bytes, starts, count } of sorter.batches()) {
+  for await (const { bytes, starts, count } of sorter.lentBatches()) {
     for (let i = 0; i < count; i++) {
       const start = starts[i] as number;
       if (bytes[start + NUMBER_BYTES] === 0) kept.add(bytes.readDoubleBE(start));

@@ -25,7 +25,7 @@ export async function keyspaceInto(
   await sorter.finish();
   if (!anyLease) return;
   // Which records are the last of their keys is known only now.
-  for await (const batch of sorter.batches()) {
+  for await (const batch of sorter.lentBatches()) {
     for (let i = 0; i < batch.count; i++) {
       const lease = leaseOf(batch.bytes, batch.starts[i], batch.ends[i]);
       if (lease !== 0n) await used.add(lease);

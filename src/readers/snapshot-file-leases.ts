@@ -37,7 +37,7 @@ export class UsedLeases {
 
   /** In the order of etcd's `lease` bucket: as unsigned integers. */
   async *ids(): AsyncGenerator<bigint> {
-    for await (const batch of this.#sorter.batches()) {
+    for await (const batch of this.#sorter.lentBatches()) {
       for (let i = 0; i < batch.count; i++) yield batch.bytes.readBigInt64BE(batch.starts[i]);
     }
   }

@@ -58,12 +58,13 @@ export class BatchBuilder {
     this.#count--;
   }
 
-  take(): RecordBatch {
+  /** @param lend without a copy: the batch is valid until the next record is appended */
+  take(lend: boolean): RecordBatch {
     const count = this.#count;
     this.#count = 0;
     const starts = this.#starts.slice(0, count);
     const ends = this.#ends.slice(0, count);
-    if (this.#bytes !== this.#area.slab) return { bytes: this.#bytes, starts, ends, count };
+    if (lend || this.#bytes !== this.#area.slab) return { bytes: this.#bytes, starts, ends, count };
     const base = this.#area.at;
     for (let i = 0; i < count; i++) {
       starts[i] = (starts[i] as number) - base;

@@ -20,6 +20,8 @@ export interface MergeOptions {
   readonly dropOlder: boolean;
   /** True for a record that hides older ones and is itself left out. */
   readonly hides?: ((bytes: Buffer, start: number, end: number) => boolean) | undefined;
+  /** Batches are valid until the next one is asked for; else their memory is the consumer's. */
+  readonly lend: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -49,7 +51,7 @@ export async function* mergeRuns(cursors: readonly RunCursor[], staging: Area, o
       if (same || options.hides?.(out.bytes, out.lastStart, out.lastEnd) === true) out.dropLast();
       if (out.isFullFor(cursor.end - cursor.start)) {
         options.signal.throwIfAborted();
-        yield out.take();
+        yield out.take(options.lend);
       }
     }
     out.append(cursor.bytes, cursor.start, cursor.end);
@@ -59,7 +61,7 @@ export async function* mergeRuns(cursors: readonly RunCursor[], staging: Area, o
   }
   if (out.count > 0 && options.hides?.(out.bytes, out.lastStart, out.lastEnd) === true) out.dropLast();
   options.signal.throwIfAborted();
-  if (out.count > 0) yield out.take();
+  if (out.count > 0) yield out.take(options.lend);
 }
 
 /** A binary heap of cursors, the smallest key on top. */

@@ -79,10 +79,12 @@ export class RecordSorter implements AsyncDisposable {
 
   /** All records in order, from the first one whenever it is asked for. A batch's memory is the consumer's. */
   batches(): AsyncGenerator<RecordBatch> {
-    const { dropOlder = false } = this.#options;
-    const options = { ...this.#options, dropOlder, signal: this.#run.signal };
-    if (this.#order === undefined) return mergeFiles(this.#runs, options);
-    return mergeRuns([new MemoryReader(this.#buffer, this.#order, dropOlder)], this.#buffer.staging, options);
+    return this.#merged(false);
+  }
+
+  /** As `batches`, for less: a batch is valid until the next one is asked for. */
+  lentBatches(): AsyncGenerator<RecordBatch> {
+    return this.#merged(true);
   }
 
   /** Frees memory and disk. */
@@ -95,6 +97,13 @@ export class RecordSorter implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #merged(lend: boolean): AsyncGenerator<RecordBatch> {
+    const { dropOlder = false } = this.#options;
+    const options = { ...this.#options, dropOlder, lend, signal: this.#run.signal };
+    if (this.#order === undefined) return mergeFiles(this.#runs, options);
+    return mergeRuns([new MemoryReader(this.#buffer, this.#order, dropOlder)], this.#buffer.staging, options);
   }
 
   /** Sorts what is in memory and writes it to the file. */
@@ -119,7 +128,7 @@ export class RecordSorter implements AsyncDisposable {
     const merged: Run[] = [];
     for (let i = 0; i < this.#runs.length; i += fanIn) {
       const writer = new RunWriter(file);
-      const options = { findKey, dropOlder, signal: this.#run.signal };
+      const options = { findKey, dropOlder, lend: true, signal: this.#run.signal };
       for await (const batch of mergeFiles(this.#runs.slice(i, i + fanIn), options)) await writeBatch(writer, batch);
       merged.push(await writer.finish());
     }

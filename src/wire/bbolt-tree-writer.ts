@@ -34,12 +34,17 @@ export class BoltTreeWriter {
 
   /**
    * Adds an entry whose value follows its key: key `bytes[start, value)`, value `bytes[value, end)`.
-   * The memory must stay as it is until its page is put: for as long as no other page is.
+   * The memory must stay as it is until `keep` is called.
    */
   add(bytes: Buffer, start: number, value: number, end: number): void {
     const need = ELEMENT_BYTES + end - start;
     if (this.#leaf.count > 0 && (this.#leaf.size + need > this.#output.pageSize || this.#leaf.count >= MOST_ELEMENTS)) this.#flush();
     this.#leaf.add(bytes, start, value, end);
+  }
+
+  /** Copies what the open page still needs of the memory that was given. */
+  keep(): void {
+    this.#leaf.keep();
   }
 
   /** @returns the number of the root page */
@@ -108,6 +113,11 @@ class OpenLeaf {
   firstKey(): Buffer | undefined {
     const first = this.#pieces[0];
     return first === undefined ? undefined : Buffer.from(first.bytes.subarray(first.start, first.start + (this.#keySizes[0] as number)));
+  }
+
+  keep(): void {
+    const bytes = Buffer.concat(this.#pieces.map((piece) => piece.bytes.subarray(piece.start, piece.end)));
+    this.#pieces = bytes.length === 0 ? [] : [{ bytes, start: 0, end: bytes.length }];
   }
 
   putInto(output: PageOutput): number {

@@ -8,7 +8,7 @@ const BUCKET_ELEMENT_BYTES = 16;
 const BUCKET_VALUE_BYTES = 16;
 const IS_BUCKET = 1;
 
-/** Entries of a bucket, in order: key `bytes[starts[i], values[i])`, value `bytes[values[i], ends[i])`. */
+/** Entries of a bucket, in order, valid until the next run is asked for: key `bytes[starts[i], values[i])`, value `bytes[values[i], ends[i])`. */
 export interface EntryRun {
   readonly bytes: Buffer;
   readonly starts: ArrayLike<number>;
@@ -59,6 +59,7 @@ async function writePages(output: PageOutput & { drain?: () => Promise<void> }, 
     const tree = new BoltTreeWriter(output);
     for await (const { bytes, starts, values, ends, count } of bucket.entries()) {
       for (let i = 0; i < count; i++) tree.add(bytes, starts[i] as number, values[i] as number, ends[i] as number);
+      tree.keep();
       await output.drain?.();
     }
     roots.push(tree.finish());

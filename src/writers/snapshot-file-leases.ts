@@ -40,7 +40,7 @@ export class LeaseBucket implements AsyncDisposable {
   }
 
   async *entries(): AsyncGenerator<EntryRun> {
-    for await (const { bytes, starts, ends, count } of this.#sorter.batches()) {
+    for await (const { bytes, starts, ends, count } of this.#sorter.lentBatches()) {
       yield { bytes, starts, values: starts.map((start) => start + ID_BYTES), ends, count };
     }
   }

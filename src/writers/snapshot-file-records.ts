@@ -63,7 +63,7 @@ export class RecordLog implements AsyncDisposable {
   /** The same each time it is asked for. */
   async *entries(): AsyncGenerator<EntryRun> {
     const numbers = this.#keyed ? undefined : new SubNumbers();
-    for await (const { bytes, starts, ends, count } of this.#sorter.batches()) {
+    for await (const { bytes, starts, ends, count } of this.#sorter.lentBatches()) {
       const values = new Uint32Array(count);
       for (let i = 0; i < count; i++) {
         const start = starts[i] as number;
