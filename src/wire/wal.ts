@@ -127,7 +127,7 @@ export class WalReader {
 
   /** etcd's own rule: what was torn by a crash has a disk sector that was never written. */
   #tornOr(frame: Frame, last: boolean, reason: string): 'torn' {
-    if (!last || !hasZeroSector(frame.bytes, frame.offset + 8)) throw damaged(frame.source, frame.offset, reason);
+    if (!hasZeroSector(frame.bytes, frame.offset + 8)) throw damaged(frame.source, frame.offset, reason);
     this.#cut(last, frame.source, frame.offset, reason);
     return 'torn';
   }

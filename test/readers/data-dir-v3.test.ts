@@ -127,6 +127,7 @@ describe.each(etcdVersions())('the data dir of a killed etcd $version', (etcd) =
     await put('a1', alice);
     expect(await put('c1', alice)).toHaveProperty('code');
     expect(await call('kv/deleterange', { key: base64('a'), range_end: base64('c') }, alice)).toHaveProperty('code');
+    expect(await call('auth/role/add', { name: 'mine' }, alice)).toHaveProperty('code');
     const root = await login('root');
     await put('c2', root);
     await call('auth/role/grant', { name: 'reader', perm: { permType: 'WRITE', key: base64('c') } }, root);
@@ -144,6 +145,7 @@ describe.each(etcdVersions())('the data dir of a killed etcd $version', (etcd) =
     const auth = await source.auth();
     expect(auth?.enabled).toBe(true);
     expect(auth?.users.map(({ name, roles }) => [name, ...roles])).toEqual([['alice', 'reader'], ['bob'], ['root', 'root']]);
+    expect(auth?.roles.map(({ name }) => name)).toEqual(['reader', 'root']);
     expect(auth?.roles.find(({ name }) => name === 'reader')?.permissions.map(({ type, key }) => `${type} ${key}`)).toEqual([
       'readwrite a',
       'write c',

@@ -49,7 +49,7 @@ export class V3Workload {
       case 0:
         return call('lease/grant', { ID: this.#pick(LEASES.slice(0, 4)), TTL: this.#pick(['1000', '5000']) });
       case 1:
-        return this.#below(3) === 0 ? call('lease/revoke', { ID: this.#pick(LEASES) }) : call('kv/put', this.#put());
+        return this.#below(3) > 0 ? call('lease/revoke', { ID: this.#pick(LEASES) }) : call('kv/put', this.#put());
       case 2:
       case 3:
         return call('kv/deleterange', this.#range());
