@@ -40,7 +40,7 @@ async function workOn(server: EtcdServer, options: { anyNames: boolean }): Promi
   for (let i = 0; i < OPERATIONS; i++) await randomV2Operation(server.endpoint, below, options);
   // Whatever was to expire soon is gone, and no more SYNC takes an index.
   await sleep(1700);
-  // Acknowledged, while the commit index on disk does not tell of it yet; a read with quorum would be an entry itself.
+  // Acknowledged, with no entry after it: a read with quorum would be one.
   await v2(server.endpoint, 'PUT', '/last', 'value=last');
   const { body, index } = await v2(server.endpoint, 'GET', '/?recursive=true');
   return { index, truth: apiLines(body.node ?? {}) };
