@@ -34,9 +34,14 @@ export async function readAbove(request: TreeRequest, index: bigint, run: RunCon
   }
   if (mortal.length === 0 && notes.list().length === 0) return [];
   const spool = await NodeSpool.create(tmpDir);
-  for (const node of mortal) spool.append(encodeNode({ ...node, value: Buffer.alloc(0) }));
-  await spool.flush({ all: true });
-  return [{ path, spool, notes, index, clusterId: undefined }];
+  try {
+    for (const node of mortal) spool.append(encodeNode(node));
+    await spool.flush({ all: true });
+    return [{ path, spool, notes, index, clusterId: undefined }];
+  } catch (thrown) {
+    await spool.close();
+    throw thrown;
+  }
 }
 
 function directoriesAbove(path: Buffer): Buffer[] {

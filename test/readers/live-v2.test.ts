@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { FerryError } from '../../src/errors.js';
 import { quietRun } from '../../src/model/run.js';
 import { compareTreePaths } from '../../src/model/tree-path.js';
 import { type LiveV2Options, openLiveV2 } from '../../src/readers/live-v2.js';
@@ -136,6 +137,16 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('the tree of
       '/ttl/dir/_hidden',
       '/ttl/dir/_hidden/x',
     ]);
+  });
+
+  test('says so when the directories above may not be looked at', async () => {
+    const cluster = connectTo(server.endpoint);
+    const get: typeof cluster.get = () => Promise.reject(new FerryError('unauthorized', 'no'));
+    const source = await openLiveV2({ cluster: { ...cluster, get }, path: '/ttl/dir/child', tmpDir: scratch }, run);
+    expect(source.notes.list()).toMatchObject([{ code: 'directory-not-readable', count: 2, examples: ['/ttl', '/ttl/dir'] }]);
+    expect(await nodesOf(source.records())).toHaveLength(1);
+    await source.close();
+    await cluster.close();
   });
 
   test('notes what had expired by the clock but was still there', async () => {
