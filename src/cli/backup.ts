@@ -4,11 +4,11 @@ import type { BackupReport } from '../jobs/backup.js';
 import { parseLocation } from '../locations/parse.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
-import { archiveJson, hexId, notesJson, toJson } from './json.js';
-import { exitOfNotes, sayNotes } from './notes.js';
+import { archiveJson, hexId, notesJson } from './json.js';
 import { compressOption, connectionOptions, historyOption, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import { tellReport } from './report.js';
 import { sourceRequest } from './requests.js';
-import { put, say, type Terminal } from './terminal.js';
+import type { Terminal } from './terminal.js';
 import { toolVersion } from './version.js';
 
 const options = {
@@ -58,12 +58,13 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     },
     context,
   ).finally(() => display.clear());
-  const seconds = performance.now() - started;
-  if (args.quiet !== true && args.json !== true) say(terminal, summary(report, seconds));
-  if (args.json !== true) sayNotes(terminal, report.notes);
-  else if (to.kind === 'stdio') say(terminal, toJson(reportJson(report, seconds)));
-  else await put(terminal, `${toJson(reportJson(report, seconds))}\n`);
-  return exitOfNotes(report.notes);
+  const milliseconds = performance.now() - started;
+  const stdoutTaken = to.kind === 'stdio';
+  return tellReport(
+    { summary: summary(report, milliseconds), document: reportJson(report, milliseconds), notes: report.notes, stdoutTaken },
+    args,
+    terminal,
+  );
 }
 
 function summary(report: BackupReport, milliseconds: number): string {

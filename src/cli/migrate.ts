@@ -3,8 +3,7 @@ import type { MigrateReport } from '../jobs/migrate.js';
 import { parseLocation } from '../locations/parse.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
-import { archiveJson, notesJson, snapshotJson, toJson } from './json.js';
-import { exitOfNotes, sayNotes } from './notes.js';
+import { archiveJson, notesJson, snapshotJson } from './json.js';
 import {
   compressOption,
   connectionOptions,
@@ -14,9 +13,10 @@ import {
   selectionOptions,
   spoolOptions,
 } from './options.js';
+import { tellReport } from './report.js';
 import { sourceLocation, sourceRequest } from './requests.js';
 import { SIDES_HELP, settingsOfSides, twoSidedOptions } from './sides.js';
-import { put, say, type Terminal } from './terminal.js';
+import type { Terminal } from './terminal.js';
 import { toolVersion } from './version.js';
 import { writeOptions, writerOptions } from './write-options.js';
 import { writtenText } from './written.js';
@@ -77,11 +77,12 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     context,
   ).finally(() => display.clear());
   const milliseconds = performance.now() - started;
-  if (args.quiet !== true && args.json !== true) say(terminal, summary(report, milliseconds));
-  if (args.json !== true) sayNotes(terminal, report.notes);
-  else if (to.kind === 'stdio') say(terminal, toJson(reportJson(report, milliseconds)));
-  else await put(terminal, `${toJson(reportJson(report, milliseconds))}\n`);
-  return exitOfNotes(report.notes);
+  const stdoutTaken = to.kind === 'stdio';
+  return tellReport(
+    { summary: summary(report, milliseconds), document: reportJson(report, milliseconds), notes: report.notes, stdoutTaken },
+    args,
+    terminal,
+  );
 }
 
 function summary(report: MigrateReport, milliseconds: number): string {

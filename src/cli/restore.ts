@@ -5,8 +5,7 @@ import { type Location, parseLocation } from '../locations/parse.js';
 import { parseRevision } from '../locations/quantity.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, formatKey, plural } from './format.js';
-import { bytesField, notesJson, snapshotJson, toJson } from './json.js';
-import { exitOfNotes, sayNotes } from './notes.js';
+import { bytesField, notesJson, snapshotJson } from './json.js';
 import {
   connectionOptions,
   dataDirOptions,
@@ -17,8 +16,9 @@ import {
   selectionOptions,
   spoolOptions,
 } from './options.js';
+import { tellReport } from './report.js';
 import { connectionSettings, defined, parsed, sourceRequest } from './requests.js';
-import { put, say, type Terminal } from './terminal.js';
+import { put, type Terminal } from './terminal.js';
 import { writeOptions, writerOptions } from './write-options.js';
 import { writtenText } from './written.js';
 
@@ -85,13 +85,9 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     context,
   ).finally(() => display.clear());
   const milliseconds = performance.now() - started;
-  if (args.json === true) await put(terminal, `${toJson(reportJson(report, milliseconds, extra))}\n`);
-  else {
-    if (report.dryRun) for (const key of extra) await put(terminal, `would delete ${formatKey(key)}\n`);
-    if (args.quiet !== true) say(terminal, summary(report, milliseconds));
-    sayNotes(terminal, report.notes);
-  }
-  return exitOfNotes(report.notes);
+  if (report.dryRun && args.json !== true) for (const key of extra) await put(terminal, `would delete ${formatKey(key)}\n`);
+  const document = reportJson(report, milliseconds, extra);
+  return tellReport({ summary: summary(report, milliseconds), document, notes: report.notes, stdoutTaken: false }, args, terminal);
 }
 
 async function target(to: Location, args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<RestoreOptions['to']> {
