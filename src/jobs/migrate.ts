@@ -83,9 +83,9 @@ async function carry(source: Source, options: MigrateOptions, run: RunContext): 
 }
 
 async function intoCluster(source: Source, target: LiveTarget, options: WriteOptions, run: RunContext): Promise<Done> {
-  // Selected and renamed already, by the converter.
+  // Selected and renamed already, by the converter; a lease's deadline is the expiration itself.
   const { mapping: _, selection: __, ...write } = options;
-  const { to, written } = await writeLive(source, target, write, run);
+  const { to, written } = await writeLive(inKeyOrder(source, write.tmpDir, run), target, { ...write, leaseTtl: 'deadline' }, run);
   const notes = new NoteBook();
   notes.merge(source.notes.list());
   notes.merge(written.notes);
