@@ -1,6 +1,6 @@
 # Everything a developer or CI does. `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build check test soak demo bench test-nodes clean
+.PHONY: help build check test soak demo bench test-nodes kubernetes-schema kubernetes-golden clean
 
 NPM := npm --no-fund --no-audit --loglevel=error
 
@@ -42,6 +42,14 @@ bench: dist/.built .cache/etcd/.fetched ## measure beside etcdctl, in pairs; BEN
 
 demo: dist/.built .cache/etcd/.fetched ## the main job on a real etcd: back up, verify, inspect, restore, compare
 	@test/support/demo.sh
+
+kubernetes-schema: node_modules/.installed ## make src/kubernetes/schema/table.ts again (see test/support/fetch-kubernetes.sh)
+	test/support/fetch-kubernetes.sh
+	node --import tsx src/kubernetes/generate/main.ts .cache/kubernetes src/kubernetes/schema/table.ts
+
+kubernetes-golden: node_modules/.installed ## make testdata/kubernetes/golden.* again
+	test/support/fetch-kubernetes.sh
+	node --import tsx src/kubernetes/generate/golden.ts .cache/kubernetes testdata/kubernetes
 
 clean: ## remove what was built and fetched
 	rm -rf dist .cache coverage node_modules
