@@ -1,0 +1,134 @@
+import { FerryError } from '../errors.js';
+import { hasEnvelope, openEnvelope } from './codec/envelope.js';
+import { decodeStored, typeOfJson } from './decode.js';
+import type { ResourceName } from './encryption/encryption.js';
+import { parseStoragePath, type StoragePath } from './storage-path.js';
+
+/** Which of Kubernetes' objects are wanted; an empty list wants all. What is wanted fulfils every list. */
+export interface ObjectSelection {
+  /** Kinds (`Secret`, `Deployment.apps`) or resources (`secrets`), in any case. */
+  readonly kinds: readonly string[];
+  readonly excludeKinds: readonly string[];
+  readonly namespaces: readonly string[];
+  readonly names: readonly string[];
+  /** Values of `--etcd-prefix`, beside the usual ones. */
+  readonly etcdPrefixes: readonly string[];
+}
+
+/** What a record is to Kubernetes, as far as its key and value tell. */
+export interface ObjectIdentity {
+  /** Of the value's own account; empty when it does not say (it may be encrypted). */
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** Undefined when the key is none of Kubernetes' storage paths. */
+  readonly path: StoragePath | undefined;
+  readonly namespace: string | undefined;
+  readonly name: string | undefined;
+}
+
+/**
+ * What the API servers of a running cluster keep for themselves, or what will be made anew: to be left
+ * alone when another cluster's records are restored beside it.
+ */
+const LEFT_ALONE: ReadonlySet<string> = new Set(['compact_rev_key', 'masterleases', 'peerserverleases', 'events', 'leases']);
+/** Stored as Endpoints or RangeAllocation, but nobody's objects of that kind. */
+const INTERNAL: ReadonlySet<string> = new Set(['masterleases', 'peerserverleases', 'ranges']);
+
+/** Tells what a record is; never throws, whatever the bytes. */
+export function identify(key: Buffer, value: Buffer, etcdPrefixes: readonly string[] = []): ObjectIdentity {
+  const path = parseStoragePath(key, etcdPrefixes);
+  const type = typeOf(value);
+  if (path !== undefined || type.kind === '') return { ...type, path, namespace: path?.namespace, name: path?.name };
+  return { ...type, path, ...metadataOf(value) };
+}
+
+/**
+ * Makes a test for records: whether the object is wanted. Records that are none of Kubernetes' are
+ * wanted only where nothing but exclusions are asked for.
+ */
+export function objectFilter(selection: ObjectSelection): (key: Buffer, value: Buffer) => boolean {
+  const [kinds, excluded] = [selection.kinds, selection.excludeKinds].map((list) => list.map(wantedKind)) as [WantedKind[], WantedKind[]];
+  const [namespaces, names] = [new Set(selection.namespaces), new Set(selection.names)];
+  return (key, value) => {
+    const object = identify(key, value, selection.etcdPrefixes);
+    if (namespaces.size > 0 && !namespaces.has(object.namespace ?? '')) return false;
+    if (names.size > 0 && !names.has(object.name ?? '')) return false;
+    if (kinds.length > 0 && !kinds.some((kind) => isOfKind(object, kind))) return false;
+    return !excluded.some((kind) => isOfKind(object, kind));
+  };
+}
+
+/** Whether any list of the selection has something in it. */
+export function selectsObjects(selection: ObjectSelection): boolean {
+  return [selection.kinds, selection.excludeKinds, selection.namespaces, selection.names].some((list) => list.length > 0);
+}
+
+/**
+ * What a record should not be restored into a running Kubernetes' etcd for, unless it is asked for:
+ * `compact_rev_key`, `masterleases`, `peerserverleases`, `events` or `leases`.
+ *
+ * @returns undefined for all others
+ */
+export function leftAloneInLiveCluster(key: Buffer, etcdPrefixes: readonly string[] = []): string | undefined {
+  const path = parseStoragePath(key, etcdPrefixes);
+  return path !== undefined && path.group === undefined && LEFT_ALONE.has(path.resource) ? path.resource : undefined;
+}
+
+/** A record's resource as an EncryptionConfiguration names it; undefined when it is none of Kubernetes'. */
+export function resourceOf(key: Buffer, value: Buffer, etcdPrefixes: readonly string[] = []): ResourceName | undefined {
+  const { path, apiVersion } = identify(key, value, etcdPrefixes);
+  return path === undefined ? undefined : { group: path.group ?? groupOf(apiVersion), resource: path.resource };
+}
+
+interface WantedKind {
+  readonly name: string;
+  /** The name as a resource: `networkpolicies` for `NetworkPolicy`. */
+  readonly plural: string;
+  readonly group: string | undefined;
+}
+
+function wantedKind(text: string): WantedKind {
+  const [name = '', ...group] = text.toLowerCase().split('.');
+  if (name === '')
+    throw new FerryError('usage', `"${text}" names no kind`, { hint: 'Give a kind like Secret, secrets or Deployment.apps.' });
+  const plural = /[^aeiou]y$/.test(name) ? `${name.slice(0, -1)}ies` : /(s|x|ch|sh)$/.test(name) ? `${name}es` : `${name}s`;
+  return { name, plural, group: group.length === 0 ? undefined : group.join('.') };
+}
+
+function isOfKind({ kind, apiVersion, path }: ObjectIdentity, wanted: WantedKind): boolean {
+  const group = path?.group ?? (apiVersion === '' ? undefined : groupOf(apiVersion));
+  if (wanted.group !== undefined && group !== undefined && wanted.group !== group) return false;
+  if (path?.resource === wanted.name) return true;
+  if (path !== undefined && path.group === undefined && INTERNAL.has(path.resource)) return false;
+  // The value's own word counts; only what does not say (because it is encrypted) goes by its path.
+  return kind === '' ? path?.resource === wanted.plural : kind.toLowerCase() === wanted.name;
+}
+
+function groupOf(apiVersion: string): string {
+  return apiVersion.slice(0, Math.max(apiVersion.indexOf('/'), 0));
+}
+
+function typeOf(value: Buffer): { apiVersion: string; kind: string } {
+  try {
+    if (hasEnvelope(value)) {
+      const { apiVersion, kind } = openEnvelope(value);
+      return { apiVersion, kind };
+    }
+    if (value[0] === 0x7b) return typeOfJson(value);
+    const { apiVersion, kind } = decodeStored(value);
+    return { apiVersion, kind };
+  } catch {
+    return { apiVersion: '', kind: '' };
+  }
+}
+
+/** Namespace and name of the object's own account, for keys that are no storage paths. */
+function metadataOf(value: Buffer): { namespace: string | undefined; name: string | undefined } {
+  try {
+    const object = JSON.parse(String(decodeStored(value).json)) as { metadata?: { namespace?: unknown; name?: unknown } };
+    const text = (found: unknown): string | undefined => (typeof found === 'string' && found !== '' ? found : undefined);
+    return { namespace: text(object.metadata?.namespace), name: text(object.metadata?.name) };
+  } catch {
+    return { namespace: undefined, name: undefined };
+  }
+}
