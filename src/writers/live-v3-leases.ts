@@ -153,11 +153,14 @@ export class TargetLeases {
     return source === target && wish.ttl < state.grantedTtl && state.grantedTtl <= LARGEST_MINIMUM_TTL;
   }
 
-  /** An earlier run granted a TTL that was longer by the time that has passed since. */
+  /**
+   * Both end at about the same time; or an earlier run granted, under the same id, a TTL that was
+   * longer by the time that has passed since (a server that starts again begins its leases anew).
+   */
   #sameDeadline(source: bigint, target: bigint, state: LeaseState, wanted: bigint): boolean {
-    if (source === target) return state.grantedTtl >= wanted && state.grantedTtl <= (this.table.lease(source)?.remainingTtl ?? 0n);
     const apart = state.remainingTtl - wanted;
-    return apart <= DEADLINE_SLACK && apart >= -DEADLINE_SLACK;
+    if (apart <= DEADLINE_SLACK && apart >= -DEADLINE_SLACK) return true;
+    return source === target && state.grantedTtl >= wanted && state.grantedTtl <= (this.table.lease(source)?.remainingTtl ?? 0n);
   }
 
   async #state(id: bigint): Promise<LeaseState | undefined> {
