@@ -25,27 +25,18 @@ export interface MergeOptions {
   readonly signal: AbortSignal;
 }
 
-interface Entry {
-  readonly cursor: RunCursor;
-  /** Age: of equal keys the one from the run that came first goes first. */
-  readonly rank: number;
-  readonly key: KeyRange;
-}
-
 /**
  * Merges sorted runs, oldest first in `cursors`, into one order.
  *
  * @param staging where batches are built; best in the slab that the cursors' records lie in
  */
 export async function* mergeRuns(cursors: readonly RunCursor[], staging: Area, options: MergeOptions): AsyncGenerator<RecordBatch> {
-  const heap = new MergeHeap(options.findKey);
-  for (const [rank, cursor] of cursors.entries()) {
-    if (await cursor.turn()) heap.push({ cursor, rank, key: { start: 0, end: 0 } });
-  }
+  const tree = new LoserTree(cursors, options.findKey);
+  await tree.start();
   const out = new BatchBuilder(staging);
   const lastKey: KeyRange = { start: 0, end: 0 };
-  for (let top = heap.top; top !== undefined; top = heap.top) {
-    const { cursor, key } = top;
+  for (let first = tree.first; first !== undefined; first = tree.first) {
+    const { cursor, key } = first;
     if (out.count > 0) {
       const same = options.dropOlder && compareKeys(out.bytes, lastKey.start, lastKey.end, cursor.bytes, key.start, key.end) === 0;
       if (same || options.hides?.(out.bytes, out.lastStart, out.lastEnd) === true) out.dropLast();
@@ -56,69 +47,79 @@ export async function* mergeRuns(cursors: readonly RunCursor[], staging: Area, o
     }
     out.append(cursor.bytes, cursor.start, cursor.end);
     options.findKey(out.bytes, out.lastStart, out.lastEnd, lastKey);
-    if (cursor.step() || (await cursor.turn())) heap.sink();
-    else heap.pop();
+    tree.replay(cursor.step() || (await cursor.turn()));
   }
   if (out.count > 0 && options.hides?.(out.bytes, out.lastStart, out.lastEnd) === true) out.dropLast();
   options.signal.throwIfAborted();
   if (out.count > 0) yield out.take(options.lend);
 }
 
-/** A binary heap of cursors, the smallest key on top. */
-class MergeHeap {
+/** A run in the tree: its current record's key; of equal keys the run that came first goes first. */
+interface Player {
+  readonly cursor: RunCursor;
+  readonly rank: number;
+  readonly key: KeyRange;
+  ended: boolean;
+}
+
+/**
+ * A tree of losers (Knuth, The Art of Computer Programming, 5.4.1): the next record takes one
+ * comparison a level, where a heap takes two.
+ */
+class LoserTree {
   readonly #findKey: FindKey;
-  readonly #entries: Entry[] = [];
+  readonly #players: Player[];
+  /** Who lost at each inner node; node 0 has the winner of all. */
+  readonly #nodes: Player[] = [];
 
-  constructor(findKey: FindKey) {
+  constructor(cursors: readonly RunCursor[], findKey: FindKey) {
     this.#findKey = findKey;
+    this.#players = cursors.map((cursor, rank) => ({ cursor, rank, key: { start: 0, end: 0 }, ended: false }));
   }
 
-  get top(): Entry | undefined {
-    return this.#entries[0];
+  /** Fetches each run's first record and plays all matches. */
+  async start(): Promise<void> {
+    for (const player of this.#players) this.#look(player, await player.cursor.turn());
+    if (this.#players.length > 0) this.#nodes[0] = this.#play(1);
   }
 
-  push(entry: Entry): void {
-    this.#findKey(entry.cursor.bytes, entry.cursor.start, entry.cursor.end, entry.key);
-    const entries = this.#entries;
-    let at = entries.push(entry) - 1;
-    while (at > 0) {
-      const parent = (at - 1) >> 1;
-      if (before(entries[parent] as Entry, entry)) break;
-      entries[at] = entries[parent] as Entry;
-      at = parent;
+  /** Who has the next record. */
+  get first(): Player | undefined {
+    const winner = this.#nodes[0];
+    return winner?.ended === false ? winner : undefined;
+  }
+
+  /** Plays the matches of the winner again, whose run has moved on, or ended. */
+  replay(more: boolean): void {
+    let winner = this.#nodes[0] as Player;
+    this.#look(winner, more);
+    for (let node = (winner.rank + this.#players.length) >> 1; node > 0; node >>= 1) {
+      const other = this.#nodes[node] as Player;
+      if (!before(other, winner)) continue;
+      this.#nodes[node] = winner;
+      winner = other;
     }
-    entries[at] = entry;
+    this.#nodes[0] = winner;
   }
 
-  /** Puts the top, whose cursor has moved, where it belongs. */
-  sink(): void {
-    const entry = this.#entries[0] as Entry;
-    this.#findKey(entry.cursor.bytes, entry.cursor.start, entry.cursor.end, entry.key);
-    this.#settle(entry);
+  #play(node: number): Player {
+    const count = this.#players.length;
+    if (node >= count) return this.#players[node - count] as Player;
+    const left = this.#play(2 * node);
+    const right = this.#play(2 * node + 1);
+    const leftWins = before(left, right);
+    this.#nodes[node] = leftWins ? right : left;
+    return leftWins ? left : right;
   }
 
-  /** Removes the top. */
-  pop(): void {
-    const last = this.#entries.pop();
-    if (last !== undefined && this.#entries.length > 0) this.#settle(last);
-  }
-
-  #settle(entry: Entry): void {
-    const entries = this.#entries;
-    let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= entries.length) break;
-      if (child + 1 < entries.length && before(entries[child + 1] as Entry, entries[child] as Entry)) child++;
-      if (before(entry, entries[child] as Entry)) break;
-      entries[at] = entries[child] as Entry;
-      at = child;
-    }
-    entries[at] = entry;
+  #look(player: Player, more: boolean): void {
+    player.ended = !more;
+    if (more) this.#findKey(player.cursor.bytes, player.cursor.start, player.cursor.end, player.key);
   }
 }
 
-function before(a: Entry, b: Entry): boolean {
+function before(a: Player, b: Player): boolean {
+  if (a.ended || b.ended) return b.ended && (!a.ended || a.rank < b.rank);
   const order = compareKeys(a.cursor.bytes, a.key.start, a.key.end, b.cursor.bytes, b.key.start, b.key.end);
   return order < 0 || (order === 0 && a.rank < b.rank);
 }

@@ -2,10 +2,13 @@ import { createHash } from 'node:crypto';
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
 import { readInto } from './read-into.js';
+import { Sha256Thread } from './sha256-thread.js';
 
 /** Bytes of SHA-256 that follow the pages of a snapshot file. */
 export const TRAILER_BYTES = 32;
 const PIECE_BYTES = 1024 * 1024;
+/** Below this a thread takes longer to start than it saves. */
+const THREAD_BYTES = 32 * 1024 * 1024;
 
 /** True when a file of this size is a snapshot file with its hash, as etcd tells it (etcdutl snapshot/v3_snapshot.go). */
 export function hasTrailer(size: number): boolean {
@@ -35,6 +38,7 @@ export async function proveTrailer(source: ByteSource, signal: AbortSignal): Pro
 }
 
 async function sha256Of(source: ByteSource, end: number, signal: AbortSignal): Promise<Buffer> {
+  if (end >= THREAD_BYTES) return sha256Apart(source, end, signal);
   const hash = createHash('sha256');
   const piece = Buffer.allocUnsafeSlow(Math.min(PIECE_BYTES, end));
   for (let at = 0; at < end; at += piece.length) {
@@ -44,4 +48,22 @@ async function sha256Of(source: ByteSource, end: number, signal: AbortSignal): P
     hash.update(part);
   }
   return hash.digest();
+}
+
+/** In a thread of its own: one piece is hashed while the next is read. */
+async function sha256Apart(source: ByteSource, end: number, signal: AbortSignal): Promise<Buffer> {
+  await using thread = new Sha256Thread();
+  const pieces = [new SharedArrayBuffer(PIECE_BYTES), new SharedArrayBuffer(PIECE_BYTES)] as const;
+  const hashed: [Promise<void>, Promise<void>] = [Promise.resolve(), Promise.resolve()];
+  for (let at = 0, turn: 0 | 1 = 0; at < end; at += PIECE_BYTES, turn = turn === 0 ? 1 : 0) {
+    signal.throwIfAborted();
+    await hashed[turn];
+    const part = Buffer.from(pieces[turn], 0, Math.min(PIECE_BYTES, end - at));
+    await readInto(source, part, at);
+    hashed[turn] = thread.update(part);
+    hashed[turn].catch(() => {});
+  }
+  await Promise.all(hashed);
+  // Waited for here: the thread ends with this function.
+  return await thread.digest();
 }
