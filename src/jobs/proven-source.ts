@@ -4,7 +4,7 @@ import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
 import { detect } from '../locations/detect.js';
 import { openSource, type SourceRequest } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
-import type { Source } from '../model/source.js';
+import { closing, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
 
 /**
@@ -20,7 +20,8 @@ export async function openProven(request: SourceRequest, run: RunContext): Promi
   const bytes = await openArchiveBytes(request, run);
   try {
     await proveArchive(bytes, run, archiveLimits(request));
-    return archiveSource(await openArchive(bytes, archiveLimits(request)), location.text, request.selection);
+    const source = archiveSource(await openArchive(bytes, archiveLimits(request)), location.text, request.selection);
+    return closing(source, () => bytes.close());
   } catch (thrown) {
     await bytes.close();
     throw thrown;

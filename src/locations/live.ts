@@ -3,7 +3,7 @@ import type { V3Cluster } from '../cluster/v3.js';
 import { connectV3 } from '../cluster/v3-connect.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
-import { delegate, type Source, type SourceInfo } from '../model/source.js';
+import { closing, delegate, type Source, type SourceInfo } from '../model/source.js';
 import { openLiveV2 } from '../readers/live-v2.js';
 import { openLiveV3 } from '../readers/live-v3.js';
 import { spoolSnapshot } from '../readers/live-v3-snapshot.js';
@@ -68,15 +68,4 @@ async function openV2(request: SourceRequest, cluster: V2Cluster, run: RunContex
 /** The same source, with something more known of it. */
 function described(source: Source, more: Partial<SourceInfo>): Source {
   return { ...delegate(source), info: { ...source.info, ...more } };
-}
-
-/** The same source, with something more to do when it is closed. */
-function closing(source: Source, also: () => Promise<void>): Source {
-  return {
-    ...delegate(source),
-    close: async () => {
-      await source.close();
-      await also();
-    },
-  };
 }

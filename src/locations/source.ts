@@ -1,7 +1,7 @@
 import { openArchive } from '../archive/open.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
-import type { Api, KeySelection, Source } from '../model/source.js';
+import { type Api, closing, type KeySelection, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
 import { archiveLimits, openArchiveBytes } from './archive.js';
 import type { ConnectionSettings } from './connection.js';
@@ -55,7 +55,8 @@ export async function openSource(request: SourceRequest, run: RunContext): Promi
   if (location.kind === 'path' && found === 'snapshot-file') return (await import('./files.js')).openSnapshot(request, location.path, run);
   const bytes = await openArchiveBytes(request, run);
   try {
-    return archiveSource(await openArchive(bytes, archiveLimits(request)), location.text, request.selection);
+    const source = archiveSource(await openArchive(bytes, archiveLimits(request)), location.text, request.selection);
+    return closing(source, () => bytes.close());
   } catch (thrown) {
     await bytes.close();
     throw thrown;

@@ -68,3 +68,14 @@ export function delegate(source: Source): Source {
     close: () => source.close(),
   };
 }
+
+/** The same source, with something more to do when it is closed. */
+export function closing(source: Source, also: () => Promise<void>): Source {
+  return {
+    ...delegate(source),
+    close: async () => {
+      await source.close();
+      await also();
+    },
+  };
+}
