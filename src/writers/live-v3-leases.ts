@@ -1,4 +1,5 @@
 import type { LeaseState, V3Cluster } from '../cluster/v3.js';
+import { isExpirationLease } from '../convert/v2-expiration.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import { tryAgain } from './live-v3-again.js';
@@ -147,6 +148,8 @@ export class TargetLeases {
   #same(source: bigint, target: bigint, state: LeaseState | undefined): boolean {
     const wish = this.table.wish(source);
     if (state === undefined || wish.kind !== 'lease') return false;
+    // Such an id says when the lease ends, whatever TTL the run that granted it computed.
+    if (source === target && isExpirationLease(source)) return true;
     if (state.grantedTtl === wish.ttl) return true;
     if (this.table.rule === 'deadline' && this.#sameDeadline(source, target, state, wish.ttl)) return true;
     // A TTL below the cluster's minimum was raised to it.
