@@ -9,7 +9,7 @@ import { type NewFile, newFileKind } from '../locations/target.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { delegate, type Source, type SourceInfo } from '../model/source.js';
-import { sortRecords } from '../sort/sorter.js';
+import { RecordSorter } from '../sort/sorter.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 import { openProven } from './proven-source.js';
@@ -57,9 +57,9 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
         hint: 'For v3 use backup and restore.',
       });
     }
-    const source = await convertTree(tree, { selection: from.selection, mapping: write.mapping ?? SAME_KEYS });
-    const done = await carry(source, options, run);
-    return { source: tree.info, keys: source.info.estimatedRecords ?? 0, dryRun: write.dryRun === true, ...done };
+    const converted = await convertTree(tree, { selection: from.selection, mapping: write.mapping ?? SAME_KEYS });
+    const done = await inKeyOrder(converted, write.tmpDir, run, (source) => carry(source, options, run));
+    return { source: tree.info, keys: converted.info.estimatedRecords ?? 0, dryRun: write.dryRun === true, ...done };
   } finally {
     await tree.close();
   }
@@ -85,7 +85,7 @@ async function carry(source: Source, options: MigrateOptions, run: RunContext): 
 async function intoCluster(source: Source, target: LiveTarget, options: WriteOptions, run: RunContext): Promise<Done> {
   // Selected and renamed already, by the converter; a lease's deadline is the expiration itself.
   const { mapping: _, selection: __, ...write } = options;
-  const { to, written } = await writeLive(inKeyOrder(source, write.tmpDir, run), target, { ...write, leaseTtl: 'deadline' }, run);
+  const { to, written } = await writeLive(source, target, { ...write, leaseTtl: 'deadline' }, run);
   const notes = new NoteBook();
   notes.merge(source.notes.list());
   notes.merge(written.notes);
@@ -93,21 +93,26 @@ async function intoCluster(source: Source, target: LiveTarget, options: WriteOpt
 }
 
 async function intoArchive(source: Source, target: NewFile, options: MigrateOptions, run: RunContext): Promise<Done> {
-  const { compress, toolVersion, write } = options;
-  const archive = await writeArchive(inKeyOrder(source, write.tmpDir, run), target, { compress, toolVersion }, run);
+  const { compress, toolVersion } = options;
+  const archive = await writeArchive(source, target, { compress, toolVersion }, run);
   return { to: target.location.text, archive, notes: source.notes.list() };
 }
 
 async function intoFile(source: Source, target: NewFile, { write }: MigrateOptions, run: RunContext): Promise<Done> {
-  const snapshot = await writeSnapshot(inKeyOrder(source, write.tmpDir, run), target, { tmpDir: write.tmpDir }, run);
+  const snapshot = await writeSnapshot(source, target, { tmpDir: write.tmpDir }, run);
   return { to: target.location.text, snapshot, notes: snapshot.notes };
 }
 
-/** Tree order is not the order of keys: `/a/b` stands before `/a-b`, whose bytes come first. */
-function inKeyOrder(source: Source, tmpDir: string, run: RunContext): Source {
-  return {
-    ...delegate(source),
-    info: { ...source.info, order: 'key' },
-    records: () => distinctKeys(sortRecords(source.records(), { findKey: findKeyValueKey, tmpDir }, run)),
-  };
+/**
+ * Sorts once what may be read again and again: tree order is not the order of keys, `/a/b` stands
+ * before `/a-b`, whose bytes come first.
+ */
+async function inKeyOrder<T>(source: Source, tmpDir: string, run: RunContext, use: (sorted: Source) => Promise<T>): Promise<T> {
+  await using sorter = new RecordSorter({ findKey: findKeyValueKey, tmpDir }, run);
+  for await (const batch of source.records()) {
+    await sorter.add(batch);
+  }
+  await sorter.finish();
+  const info = { ...source.info, order: 'key' } as const;
+  return await use({ ...delegate(source), info, records: () => distinctKeys(sorter.batches()) });
 }
