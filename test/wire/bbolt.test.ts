@@ -92,13 +92,21 @@ describe('a bbolt file', () => {
   });
 
   test('has no branch with fewer than two children, at any size', async () => {
-    // With 1 KiB pages: 23 entries a leaf, 29 children a branch; three levels begin at some 15,000.
-    for (const n of [0, 1, 22, 23, 24, 46, 47, 23 * 29, 23 * 29 + 1, 23 * 30, 23 * 58 + 1, 23 * 29 * 29 + 1, 20_000]) {
-      const file = await fileOf(1024, [bucket('b', regular(n))]);
-      for (let page = 2; page * 1024 < file.length; page++) {
-        if (file.readUInt16LE(page * 1024 + 8) === 1) expect(file.readUInt16LE(page * 1024 + 10)).toBeGreaterThanOrEqual(2);
-      }
+    // With 1 KiB pages: 22 entries a leaf, 42 children a branch; a third level begins at 38,808.
+    const sizes = [0, 1, 21, 22, 23, ...Array.from({ length: 90 }, (_, k) => 22 * k + 1), 22 * 42 * 42, 22 * 42 * 42 + 1, 40_000];
+    for (const n of sizes) {
+      const file = await fileOf(1024, [bucket('b', regular(n), 1000)]);
+      expect(fewestChildren(file)).toBeGreaterThanOrEqual(2);
       expect((await entriesOf(file, 'b')).length).toBe(n);
+    }
+  });
+
+  test('has two children a branch, even where their keys fill it with one', async () => {
+    for (let n = 1; n < 12; n++) {
+      const long = Array.from({ length: n }, (_, i): Entry => [Buffer.alloc(900, 65 + i), Buffer.alloc(100)]);
+      const file = await fileOf(1024, [bucket('b', long)]);
+      expect(fewestChildren(file)).toBeGreaterThanOrEqual(2);
+      expect(text(await entriesOf(file, 'b'))).toEqual(text(long));
     }
   });
 
@@ -145,6 +153,17 @@ describe('damage', () => {
     await change((copy) => copy.writeUInt32LE(0, page + leaf.element + 8), 'page');
   });
 
+  test('an entry that reaches into the one before it is refused: a small file must not hold much', async () => {
+    const file = await fileOf(1024, [bucket('b', regular(2000))]);
+    const last = pages(file)
+      .filter((page) => file.readUInt16LE(page + 8) === 2)
+      .at(-2) as number;
+    const element = last + 16 * file.readUInt16LE(last + leaf.count);
+    const copy = Buffer.from(file);
+    copy.writeUInt32LE(file.readUInt32LE(element + 4) - 1, element + 4);
+    await damaged(copy, 'outside its bytes');
+  });
+
   test('bytes changed anywhere end in entries or in a damaged file', async () => {
     const file = await fileOf(1024, [bucket('b', regular(300, 40))]);
     const change = fc.tuple(fc.nat(file.length / 1024 - 1), fc.oneof(fc.nat(15), fc.nat(120), fc.nat(1023)), fc.nat(255));
@@ -169,6 +188,15 @@ describe('damage', () => {
     for (let end = 0; end < file.length; end += 512) await damaged(file.subarray(0, end));
   });
 });
+
+/** Of all branch pages; Infinity when there are none. Overflow pages have no header. */
+function fewestChildren(file: Buffer): number {
+  let fewest = Number.POSITIVE_INFINITY;
+  for (let page = 2048; page < file.length; page += (file.readUInt32LE(page + 12) + 1) * 1024) {
+    if (file.readUInt16LE(page + 8) === 1) fewest = Math.min(fewest, file.readUInt16LE(page + 10));
+  }
+  return fewest;
+}
 
 function pages(file: Buffer): number[] {
   return Array.from({ length: file.length / 1024 - 2 }, (_, i) => (i + 2) * 1024);
