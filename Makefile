@@ -11,7 +11,7 @@ node_modules/.installed: package.json package-lock.json
 	$(NPM) ci
 	@touch $@
 
-dist/.built: node_modules/.installed tsconfig.json $(shell find src -type f)
+dist/.built: node_modules/.installed tsconfig.json .bundle.mjs $(shell find src -type f)
 	rm -rf dist
 	npm run --silent build
 	@touch $@

@@ -7,7 +7,6 @@ import { bytesField, hexId, notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
 import { connectionOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
 import { sourceRequest } from './requests.js';
-import { table } from './table.js';
 import { put, type Terminal } from './terminal.js';
 
 const SHOWN_PREFIXES = 20;
@@ -46,13 +45,14 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   );
   if (args.json === true) await put(terminal, `${toJson(inspectionJson(found))}\n`);
   else {
-    await put(terminal, describe(found));
+    await put(terminal, await describe(found));
     sayNotes(terminal, found.notes);
   }
   return exitOfNotes(found.notes);
 }
 
-function describe(found: Inspection): string {
+async function describe(found: Inspection): Promise<string> {
+  const { table } = await import('./table.js');
   const { source, totals } = found;
   const v2 = source.api === 'v2';
   const facts: [string, string][] = [

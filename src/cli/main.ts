@@ -63,6 +63,8 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
     .demandCommand(1, 'a command is missing')
     .recommendCommands()
     .version(toolVersion())
+    // Our own texts are English; half of the help in the shell's language reads worse than all of it in one.
+    .detectLocale(false)
     .alias('help', 'h')
     .wrap(Math.min(WIDEST, terminalWidth(terminal)))
     .exitProcess(false)
