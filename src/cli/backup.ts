@@ -5,7 +5,16 @@ import { parseLocation } from '../locations/parse.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
 import { archiveJson, hexId, notesJson } from './json.js';
-import { compressOption, connectionOptions, historyOption, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import {
+  compressOption,
+  connectionOptions,
+  historyOption,
+  objectOptions,
+  outputOptions,
+  readOptions,
+  selectionOptions,
+  spoolOptions,
+} from './options.js';
 import { tellReport } from './report.js';
 import { sourceRequest } from './requests.js';
 import type { Terminal } from './terminal.js';
@@ -20,6 +29,7 @@ const options = {
   ...historyOption,
   ...readOptions,
   ...selectionOptions,
+  ...objectOptions,
   ...connectionOptions,
   ...spoolOptions,
   ...outputOptions,

@@ -5,7 +5,7 @@ import { type Command, type Declared, exitStatus, shownRun } from './command.js'
 import { formatBytes, formatCount, formatKey, plural } from './format.js';
 import { bytesField, hexId, notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
-import { connectionOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import { connectionOptions, objectOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
 import { sourceRequest } from './requests.js';
 import { put, type Terminal } from './terminal.js';
 
@@ -13,11 +13,12 @@ const SHOWN_PREFIXES = 20;
 
 const build = (yargs: Argv) =>
   yargs
-    .positional('location', { type: 'string', describe: 'What to look into: an archive, - or a live cluster' })
+    .positional('location', { type: 'string', describe: 'What to look into: an archive, a snapshot file, a data dir, a live cluster' })
     .options({
       depth: { type: 'number', default: 2, describe: 'How many parts of a key make a prefix' },
       ...readOptions,
       ...selectionOptions,
+      ...objectOptions,
       ...connectionOptions,
       ...spoolOptions,
       ...outputOptions,
@@ -78,7 +79,19 @@ async function describe(found: Inspection): Promise<string> {
   const rows = shown.map((row) => [formatKey(row.prefix) || '(other)', formatCount(row.records), formatBytes(row.bytes)]);
   const hidden = found.prefixes.length - shown.length;
   const more = hidden === 0 ? '' : `… and ${plural(hidden, 'more prefix', 'more prefixes')} (--json has them all)\n`;
-  return `${table([], facts)}\n${table(['PREFIX', v2 ? 'NODES' : 'KEYS', 'BYTES'], rows, ['left', 'right', 'right'])}${more}`;
+  const objects = await objectTable(found);
+  return `${table([], facts)}\n${objects}${table(['PREFIX', v2 ? 'NODES' : 'KEYS', 'BYTES'], rows, ['left', 'right', 'right'])}${more}`;
+}
+
+async function objectTable({ objects }: Inspection): Promise<string> {
+  if (objects.length === 0) return '';
+  const { table } = await import('./table.js');
+  const rows = objects
+    .slice(0, SHOWN_PREFIXES)
+    .map((row) => [row.kind || `(${row.resource})`, row.namespace ?? '', formatCount(row.objects), formatBytes(row.bytes)]);
+  const hidden = objects.length - rows.length;
+  const more = hidden === 0 ? '' : `… and ${plural(hidden, 'more row', 'more rows')} (--json has them all)\n`;
+  return `${table(['KIND', 'NAMESPACE', 'OBJECTS', 'BYTES'], rows, ['left', 'left', 'right', 'right'])}${more}\n`;
 }
 
 function leaseText({ leases }: Inspection): string {
@@ -120,6 +133,7 @@ function inspectionJson(found: Inspection): object {
     users: auth?.users.map(({ name, roles }) => ({ name, roles })) ?? null,
     roles: auth?.roles.map(({ name }) => name) ?? null,
     prefixes: found.prefixes.map((row) => ({ ...bytesField('prefix', row.prefix), records: row.records, bytes: row.bytes })),
+    objects: found.objects.map(({ namespace, ...row }) => ({ ...row, ...(namespace === undefined ? {} : { namespace }) })),
     notes: notesJson(found.notes),
   };
 }

@@ -5,19 +5,32 @@ import type { FerryError } from '../errors.js';
 import type { Note } from '../model/note.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 
-/** Stands before the digits of a number that JSON.stringify cannot write; nobody can guess it. */
-const BIG = `bigint:${randomUUID()}:`;
-const BIG_PATTERN = new RegExp(`"${BIG}(-?\\d+)"`, 'g');
+/** Marks text that JSON.stringify is not to write as a string; nobody can guess it. */
+const MARK = `json:${randomUUID()}:`;
+const MARKED = new RegExp(`"${MARK}(\\d+)"`, 'g');
 
-/** One JSON document on one line. Every bigint becomes a number with all its digits. */
-export function toJson(document: object, indent?: number): string {
-  const text = JSON.stringify(document, (_, value) => (typeof value === 'bigint' ? writable(value) : value), indent);
-  return text.replace(BIG_PATTERN, '$1');
+/** Text that is JSON already, to be put into a document as it is. */
+class RawJson {
+  readonly text: string;
+
+  constructor(text: string) {
+    this.text = text;
+  }
 }
 
-function writable(value: bigint): number | string {
-  const number = Number(value);
-  return Number.isSafeInteger(number) ? number : `${BIG}${value}`;
+/** JSON text to be put into a document as it is, on one line. */
+export function rawJson(text: string): object {
+  return new RawJson(text.trim());
+}
+
+/** One JSON document on one line. Every bigint becomes a number with all its digits. */
+export function toJson(document: object): string {
+  const raw: string[] = [];
+  const text = JSON.stringify(document, (_, value: unknown) => {
+    if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : `${MARK}${raw.push(value.toString()) - 1}`;
+    return value instanceof RawJson ? `${MARK}${raw.push(value.text) - 1}` : value;
+  });
+  return raw.length === 0 ? text : text.replace(MARKED, (_, index: string) => raw[Number(index)] as string);
 }
 
 /** `{key: text}` where the bytes are UTF-8, else `{keyBase64: …}`; `name` is the field's name. */

@@ -1,15 +1,17 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { Entry } from '../jobs/entries.js';
+import type { ObjectIdentity } from '../kubernetes/select.js';
 import type { SourceInfo } from '../model/source.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { entryJson } from './entry-json.js';
-import { formatKey } from './format.js';
+import { formatBytes, formatKey } from './format.js';
 import { notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
-import { connectionOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import { connectionOptions, objectOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
 import { sourceRequest } from './requests.js';
 import { put, type Terminal } from './terminal.js';
 
+const WIDE_HEAD = `${'KIND'.padEnd(24)} ${'NAMESPACE'.padEnd(18)} ${'NAME'.padEnd(44)} ${'SIZE'.padStart(10)} ${'REVISION'.padStart(10)}  KEY\n`;
 /** Lines gathered before they are written. */
 const CHUNK = 32 * 1024;
 
@@ -17,10 +19,23 @@ const { prefix: _, ...exclusions } = selectionOptions;
 
 const build = (yargs: Argv) =>
   yargs
-    .positional('location', { type: 'string', demandOption: true, describe: 'What to list: an archive, - or a live cluster' })
+    .positional('location', {
+      type: 'string',
+      demandOption: true,
+      describe: 'What to list: an archive, a snapshot file, a live cluster, …',
+    })
     .positional('prefix', { type: 'string', describe: 'Only keys that begin so' })
-    .options({ ...readOptions, ...exclusions, ...connectionOptions, ...spoolOptions, ...outputOptions } as const)
+    .options({
+      output: { alias: 'o', choices: ['wide'], describe: "With Kubernetes' kind, namespace and name, size and revision" },
+      ...readOptions,
+      ...exclusions,
+      ...objectOptions,
+      ...connectionOptions,
+      ...spoolOptions,
+      ...outputOptions,
+    } as const)
     .example('$0 ls etcd.tar /registry/pods/', 'keys below a prefix')
+    .example('$0 ls etcd.tar -o wide --kind Secret', 'Kubernetes objects of a kind')
     .example('$0 ls http://127.0.0.1:2379 --json', 'one object a line, a summary last')
     .epilogue(
       `Bytes of a key that are not printable are written as \\xNN, a backslash as \\\\.\n\n${exitStatus(0, 1, 2, 3, 10, 12, 13, 130)}`,
@@ -38,8 +53,8 @@ export const lsCommand: Command<Arguments> = {
 async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
   const { listKeys } = await import('../jobs/list-keys.js');
   const { run: context } = shownRun(terminal, { quiet: true });
-  const line = args.json === true ? jsonLine : keyLine;
-  let pending = '';
+  const line = await lineFor(args);
+  let pending = args.output === 'wide' && args.json !== true ? WIDE_HEAD : '';
   const request = sourceRequest({ ...args, from: args.location, prefix: args.prefix === undefined ? undefined : [args.prefix] }, terminal);
   const each = (entry: Entry, source: SourceInfo): void | Promise<void> => {
     pending += line(entry, source);
@@ -59,10 +74,33 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   return exitOfNotes(end.notes);
 }
 
+type Line = (entry: Entry, source: SourceInfo) => string;
+
+async function lineFor(args: ArgumentsCamelCase<Arguments>): Promise<Line> {
+  if (args.output !== 'wide') return args.json === true ? jsonLine : keyLine;
+  const { identify } = await import('../kubernetes/select.js');
+  const wide: Line = (entry, source) => {
+    const object = identify(entry.key, entry.value, args['etcd-prefix']);
+    return args.json === true ? jsonLine(entry, source, objectJson(object)) : wideLine(entry, object);
+  };
+  return wide;
+}
+
+/** Columns wide enough for nearly all; a stream of keys is not held back to measure it. */
+function wideLine(entry: Entry, { kind, namespace, name }: ObjectIdentity): string {
+  const columns = [kind.padEnd(24), (namespace ?? '').padEnd(18), (name ?? '').padEnd(44), formatBytes(entry.value.length).padStart(10)];
+  return `${columns.join(' ')} ${String(entry.modified).padStart(10)}  ${keyLine(entry)}`;
+}
+
+function objectJson({ kind, apiVersion, namespace, name }: ObjectIdentity): object {
+  if (kind === '' && name === undefined) return {};
+  return { kind, apiVersion, ...(namespace === undefined ? {} : { namespace }), ...(name === undefined ? {} : { name }) };
+}
+
 function keyLine(entry: Entry): string {
   return `${formatKey(entry.key)}${entry.dir ? '/' : ''}\n`;
 }
 
-function jsonLine(entry: Entry, source: SourceInfo): string {
-  return `${toJson({ schema: 'etcdferry.ls/v1', ...entryJson(entry, source), valueBytes: entry.value.length })}\n`;
+function jsonLine(entry: Entry, source: SourceInfo, more: object = {}): string {
+  return `${toJson({ schema: 'etcdferry.ls/v1', ...entryJson(entry, source), ...more, valueBytes: entry.value.length })}\n`;
 }

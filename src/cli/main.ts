@@ -3,6 +3,8 @@ import { FerryError } from '../errors.js';
 import { backupCommand } from './backup.js';
 import { type Command, failureOf, tellFailure } from './command.js';
 import { completionCommand } from './completion.js';
+import { decodeCommand } from './decode.js';
+import { encodeCommand } from './encode.js';
 import { getCommand } from './get.js';
 import { hashkvCommand } from './hashkv.js';
 import { inspectCommand } from './inspect.js';
@@ -80,6 +82,8 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
   parser = add(parser, lsCommand);
   parser = add(parser, getCommand);
   parser = add(parser, hashkvCommand);
+  parser = add(parser, decodeCommand);
+  parser = add(parser, encodeCommand);
   parser = add(parser, completionCommand);
   await parser.parseAsync();
   return exit;

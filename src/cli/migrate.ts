@@ -9,12 +9,14 @@ import {
   connectionOptions,
   dataDirOptions,
   hiddenOption,
+  objectOptions,
   outputOptions,
+  runtimeOption,
   selectionOptions,
   spoolOptions,
 } from './options.js';
 import { tellReport } from './report.js';
-import { sourceLocation, sourceRequest } from './requests.js';
+import { defined, sourceLocation, sourceRequest } from './requests.js';
 import { SIDES_HELP, settingsOfSides, twoSidedOptions } from './sides.js';
 import type { Terminal } from './terminal.js';
 import { toolVersion } from './version.js';
@@ -34,6 +36,9 @@ const build = (yargs: Argv) =>
       ...hiddenOption,
       ...dataDirOptions,
       ...treeWriteOptions,
+      ...objectOptions,
+      ...runtimeOption,
+      'kubernetes-protobuf': { type: 'boolean', group: 'Kubernetes:', describe: 'Turn the JSON of Kubernetes 1.5 and older into protobuf' },
       ...selectionOptions,
       endpoints: connectionOptions.endpoints,
       ...twoSidedOptions,
@@ -71,6 +76,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
           ? { live: { endpoints: to.endpoints, connection: connections.to } }
           : { file: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout } },
       write: { ...writerOptions(args), tmpDir: from.tmpDir },
+      ...defined('kubernetesProtobuf', args['kubernetes-protobuf']),
       compress: args.compress,
       toolVersion: toolVersion(),
     },

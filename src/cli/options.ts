@@ -5,6 +5,7 @@ type OptionSet = Readonly<Record<string, Options>>;
 const CONNECTION = 'Connection:';
 const SELECTION = 'Which keys:';
 const OUTPUT = 'Output:';
+const KUBERNETES = 'Kubernetes:';
 
 export const connectionOptions = {
   endpoints: { type: 'string', group: CONNECTION, describe: 'Endpoints, separated by commas, in place of --from [$ETCDCTL_ENDPOINTS]' },
@@ -64,4 +65,40 @@ export const outputOptions = {
 
 export const compressOption = {
   compress: { choices: ['gzip', 'zstd'], default: 'gzip', describe: 'Compression of the segments (zstd: where this Node has it)' },
+} as const satisfies OptionSet;
+
+export const objectOptions = {
+  kind: {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    group: KUBERNETES,
+    describe: 'Only objects of this kind or resource (repeatable)',
+  },
+  'exclude-kind': { type: 'string', array: true, requiresArg: true, group: KUBERNETES, describe: 'No objects of this kind (repeatable)' },
+  namespace: { type: 'string', array: true, requiresArg: true, group: KUBERNETES, describe: 'Only objects of this namespace (repeatable)' },
+  name: { type: 'string', array: true, requiresArg: true, group: KUBERNETES, describe: 'Only objects of this name (repeatable)' },
+  'etcd-prefix': {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    group: KUBERNETES,
+    describe: "The API server's --etcd-prefix, beside /registry, /kubernetes.io and /openshift.io (repeatable)",
+  },
+} as const satisfies OptionSet;
+
+export const encryptionOption = {
+  'encryption-config': {
+    type: 'string',
+    group: KUBERNETES,
+    describe: "The API server's EncryptionConfiguration, to open what it encrypted",
+  },
+} as const satisfies OptionSet;
+
+export const runtimeOption = {
+  'include-runtime': {
+    type: 'boolean',
+    group: KUBERNETES,
+    describe: 'Write what a Kubernetes running on the target keeps for itself, too',
+  },
 } as const satisfies OptionSet;

@@ -1,12 +1,13 @@
 import { tmpdir } from 'node:os';
 import type { InferredOptionTypes, Options } from 'yargs';
 import { FerryError } from '../errors.js';
+import type { ObjectSelection } from '../kubernetes/select.js';
 import type { ConnectionSettings } from '../locations/connection.js';
 import { type Location, parseEndpoints, parseLocation } from '../locations/parse.js';
 import { parseDuration, parseRevision, parseSize } from '../locations/quantity.js';
 import type { SourceRequest } from '../locations/source.js';
 import type { Api, KeySelection } from '../model/source.js';
-import type { connectionOptions, historyOption, readOptions, selectionOptions, spoolOptions } from './options.js';
+import type { connectionOptions, historyOption, objectOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
 import { say, type Terminal } from './terminal.js';
 
 type Parsed<T extends Readonly<Record<string, Options>>> = Partial<InferredOptionTypes<T>>;
@@ -15,7 +16,8 @@ export type SourceArguments = ConnectionArguments &
   Parsed<typeof selectionOptions> &
   Parsed<typeof readOptions> &
   Parsed<typeof spoolOptions> &
-  Parsed<typeof historyOption> & { readonly from?: string | undefined };
+  Parsed<typeof historyOption> &
+  Parsed<typeof objectOptions> & { readonly from?: string | undefined };
 
 /** Connection settings from flags, and where a flag is missing from etcdctl's environment. */
 export function connectionSettings(args: ConnectionArguments, terminal: Terminal): ConnectionSettings {
@@ -67,6 +69,7 @@ export function sourceRequest(
     ...defined('walDir', args['wal-dir']),
     ...defined('includeUncommitted', args['include-uncommitted']),
     ...defined('maxMemory', parsed(args, 'max-memory', parseSize)),
+    ...defined('objects', objectSelection(args)),
     ...defined('history', args.history),
     ...defined('skipHashCheck', args['skip-hash-check']),
     tmpDir: args['tmp-dir'] ?? tmpdir(),
@@ -92,6 +95,14 @@ export function sourceLocation(args: SourceArguments, terminal: Terminal): Locat
 export function keySelection(args: Parsed<typeof selectionOptions>): KeySelection {
   const bytes = (texts: readonly string[] | undefined): Buffer[] => (texts ?? []).map((text) => Buffer.from(text));
   return { prefixes: bytes(args.prefix), excludePrefixes: bytes(args['exclude-prefix']) };
+}
+
+/** The objects chosen by `--kind` and its like; undefined where no such flag was given. */
+function objectSelection(args: Parsed<typeof objectOptions>): ObjectSelection | undefined {
+  const { kind, namespace, name } = args;
+  const [excluded, prefixes] = [args['exclude-kind'], args['etcd-prefix']];
+  if ([kind, namespace, name, excluded, prefixes].every((list) => list === undefined)) return undefined;
+  return { kinds: kind ?? [], excludeKinds: excluded ?? [], namespaces: namespace ?? [], names: name ?? [], etcdPrefixes: prefixes ?? [] };
 }
 
 /** `{name: value}`, or nothing where there is no value. */

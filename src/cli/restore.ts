@@ -1,6 +1,7 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
 import type { RestoreOptions, RestoreReport } from '../jobs/restore.js';
+import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { type Location, parseLocation } from '../locations/parse.js';
 import { parseRevision } from '../locations/quantity.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
@@ -9,10 +10,13 @@ import { bytesField, notesJson, snapshotJson } from './json.js';
 import {
   connectionOptions,
   dataDirOptions,
+  encryptionOption,
   fileOptions,
   historyOption,
+  objectOptions,
   outputOptions,
   readOptions,
+  runtimeOption,
   selectionOptions,
   spoolOptions,
 } from './options.js';
@@ -37,6 +41,14 @@ const options = {
   api: readOptions.api,
   revision: readOptions.revision,
   ...writeOptions,
+  ...objectOptions,
+  ...runtimeOption,
+  ...encryptionOption,
+  reencrypt: {
+    type: 'boolean',
+    group: 'Kubernetes:',
+    describe: 'Seal encrypted values anew, with the first provider, for the keys they move to',
+  },
   ...selectionOptions,
   ...targetConnection,
   ...spoolOptions,
@@ -66,6 +78,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const to = parseLocation(args.to);
   const { run: context, display } = shownRun(terminal, args);
   const from = sourceRequest(args, terminal);
+  await using reencrypt = await reencryption(args);
   const started = performance.now();
   const extra: Buffer[] = [];
   const report = await restore(
@@ -74,6 +87,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
       to: await target(to, args, terminal),
       ...defined('bumpRevision', parsed(args, 'bump-revision', parseRevision)),
       ...defined('markCompacted', args['mark-compacted']),
+      ...defined('reencrypt', reencrypt),
       write: {
         ...writerOptions(args),
         tmpDir: from.tmpDir,
@@ -88,6 +102,18 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   if (report.dryRun && args.json !== true) for (const key of extra) await put(terminal, `would delete ${formatKey(key)}\n`);
   const document = reportJson(report, milliseconds, extra);
   return tellReport({ summary: summary(report, milliseconds), document, notes: report.notes, stdoutTaken: false }, args, terminal);
+}
+
+async function reencryption(args: ArgumentsCamelCase<Arguments>): Promise<Encryption | undefined> {
+  const config = args['encryption-config'];
+  if ((config === undefined) !== (args.reencrypt !== true)) {
+    throw new FerryError('usage', '--encryption-config and --reencrypt go together in restore', {
+      hint: 'Without them, encrypted values are written as they are.',
+    });
+  }
+  if (config === undefined) return undefined;
+  const { openEncryption } = await import('../locations/encryption.js');
+  return openEncryption(config);
 }
 
 async function target(to: Location, args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<RestoreOptions['to']> {

@@ -1,9 +1,9 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import { parseKeyMapping } from '../convert/key-mapping.js';
 import { FerryError } from '../errors.js';
+import type { WriteOptions } from '../jobs/write-live.js';
 import { parseSize } from '../locations/quantity.js';
-import type { RestoreV3Options } from '../writers/live-v3.js';
-import type { selectionOptions } from './options.js';
+import type { objectOptions, runtimeOption, selectionOptions } from './options.js';
 import { defined, keySelection, parsed } from './requests.js';
 
 const GROUP = 'Writing:';
@@ -37,14 +37,16 @@ export const writeOptions = {
 } as const satisfies Readonly<Record<string, Options>>;
 
 type Arguments = Partial<InferredOptionTypes<typeof writeOptions>> &
-  Partial<InferredOptionTypes<typeof selectionOptions>> & { readonly 'dry-run'?: boolean | undefined };
+  Partial<InferredOptionTypes<typeof selectionOptions>> &
+  Partial<InferredOptionTypes<typeof objectOptions>> &
+  Partial<InferredOptionTypes<typeof runtimeOption>> & { readonly 'dry-run'?: boolean | undefined };
 
 /**
  * The writer's options from the command line's.
  *
  * @throws FerryError `usage` for a mapping or number that makes no sense
  */
-export function writerOptions(args: Arguments): RestoreV3Options {
+export function writerOptions(args: Arguments): Omit<WriteOptions, 'tmpDir'> {
   const ops = args['max-txn-ops'];
   if (ops !== undefined && !(Number.isInteger(ops) && ops > 0)) {
     throw new FerryError('usage', `--max-txn-ops: ${ops} is not a whole number above 0`);
@@ -53,7 +55,9 @@ export function writerOptions(args: Arguments): RestoreV3Options {
     ...defined('onConflict', args['on-conflict']),
     ...defined('leaseTtl', args['lease-ttl']),
     ...defined('withAuth', args['with-auth']),
-    ...(args['delete-extra'] === true ? { deleteExtra: deleteScope(args.prefix) } : {}),
+    ...defined('includeRuntime', args['include-runtime']),
+    ...defined('etcdPrefixes', args['etcd-prefix']),
+    ...(args['delete-extra'] === true ? { deleteExtra: deleteScope(args) } : {}),
     dryRun: args['dry-run'] === true,
     mapping: parseKeyMapping({
       map: args.map ?? [],
@@ -67,11 +71,15 @@ export function writerOptions(args: Arguments): RestoreV3Options {
 }
 
 /** Deleting is bounded by a prefix; the whole keyspace must be meant, as `--prefix ""`. */
-function deleteScope(prefixes: readonly string[] | undefined): 'prefixes' | 'everything' {
-  if (prefixes === undefined || prefixes.length === 0) {
+function deleteScope(args: Arguments): 'prefixes' | 'everything' {
+  const chosen = (['kind', 'exclude-kind', 'namespace', 'name'] as const).find((name) => args[name] !== undefined);
+  if (chosen !== undefined) {
+    throw new FerryError('usage', `--delete-extra would delete all that --${chosen} leaves out`, { hint: 'Choose by --prefix instead.' });
+  }
+  if (args.prefix === undefined || args.prefix.length === 0) {
     throw new FerryError('usage', '--delete-extra needs a --prefix to delete within', {
       hint: 'Look first with --dry-run. For the whole keyspace give --prefix "".',
     });
   }
-  return prefixes.includes('') ? 'everything' : 'prefixes';
+  return args.prefix.includes('') ? 'everything' : 'prefixes';
 }

@@ -1,3 +1,4 @@
+import { identify } from '../kubernetes/select.js';
 import { openSource, type SourceRequest } from '../locations/source.js';
 import type { AuthData } from '../model/auth.js';
 import { hasVanished } from '../model/lease.js';
@@ -34,11 +35,23 @@ export interface LeaseTotals {
   readonly longestTtl: bigint | undefined;
 }
 
+/** Objects and bytes of one kind in one namespace. */
+export interface ObjectTotals {
+  /** Empty where the value does not tell (it may be encrypted): then `resource` is all that is known. */
+  readonly kind: string;
+  readonly resource: string;
+  readonly namespace: string | undefined;
+  readonly objects: number;
+  readonly bytes: number;
+}
+
 export interface Inspection {
   readonly source: SourceInfo;
   readonly totals: SizeTotals;
   /** The largest first; what is beyond `MAX_PREFIXES` is summed under an empty prefix, last. */
   readonly prefixes: readonly PrefixTotals[];
+  /** Kubernetes' objects, the most bytes first; empty where there are none. */
+  readonly objects: readonly ObjectTotals[];
   readonly leases: LeaseTotals;
   readonly auth: AuthData | undefined;
   readonly notes: readonly Note[];
@@ -58,8 +71,8 @@ export async function inspect(request: SourceRequest, depth: number, run: RunCon
   try {
     const leases = await leaseTotals(source);
     const auth = await source.auth();
-    const { totals, prefixes } = await readTotals(source, depth, run);
-    return { source: source.info, totals, prefixes, leases, auth, notes: source.notes.list() };
+    const { totals, prefixes, objects } = await readTotals(source, depth, run);
+    return { source: source.info, totals, prefixes, objects, leases, auth, notes: source.notes.list() };
   } finally {
     await source.close();
   }
@@ -83,14 +96,16 @@ async function leaseTotals(source: Source): Promise<LeaseTotals> {
   return { leases, vanished, shortestTtl, longestTtl };
 }
 
-async function readTotals(source: Source, depth: number, run: RunContext): Promise<{ totals: SizeTotals; prefixes: PrefixTotals[] }> {
+async function readTotals(source: Source, depth: number, run: RunContext): Promise<Pick<Inspection, 'totals' | 'prefixes' | 'objects'>> {
   const sizes = new SizeCounter();
   const prefixes = new PrefixCounter(depth);
+  const objects = new ObjectCounter();
   for await (const batch of source.records()) {
     run.signal.throwIfAborted();
     for (const entry of entriesOf(batch, source.info)) {
       sizes.add(entry);
       prefixes.add(entry);
+      objects.add(entry);
     }
     const { records, keyBytes, valueBytes } = sizes.totals;
     run.progress({
@@ -100,7 +115,7 @@ async function readTotals(source: Source, depth: number, run: RunContext): Promi
       ...(source.info.estimatedRecords === undefined ? {} : { totalRecords: source.info.estimatedRecords }),
     });
   }
-  return { totals: sizes.totals, prefixes: prefixes.list() };
+  return { totals: sizes.totals, prefixes: prefixes.list(), objects: objects.list() };
 }
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
@@ -162,6 +177,29 @@ class PrefixCounter {
     const prefixes = [...this.#counts].map(([prefix, count]) => ({ prefix: Buffer.from(prefix, 'latin1'), ...count }));
     prefixes.sort((a, b) => b.bytes - a.bytes || a.prefix.compare(b.prefix));
     return this.#rest.records === 0 ? prefixes : [...prefixes, { prefix: Buffer.alloc(0), ...this.#rest }];
+  }
+}
+
+class ObjectCounter {
+  readonly #counts = new Map<string, { -readonly [K in keyof ObjectTotals]: ObjectTotals[K] }>();
+
+  add(entry: Entry): void {
+    if (entry.dir) return;
+    const { kind, path, namespace } = identify(entry.key, entry.value);
+    if (path === undefined) return;
+    const name = `${kind}\0${path.resource}\0${namespace ?? ''}`;
+    let count = this.#counts.get(name);
+    if (count === undefined) {
+      if (this.#counts.size >= MAX_PREFIXES) return;
+      count = { kind, resource: path.resource, namespace, objects: 0, bytes: 0 };
+      this.#counts.set(name, count);
+    }
+    count.objects++;
+    count.bytes += entry.value.length;
+  }
+
+  list(): ObjectTotals[] {
+    return [...this.#counts.values()].sort((a, b) => b.bytes - a.bytes || (a.kind < b.kind ? -1 : 1));
   }
 }
 

@@ -12,6 +12,7 @@ import { delegate, type Source, type SourceInfo } from '../model/source.js';
 import { RecordSorter } from '../sort/sorter.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
+import { asProtobuf } from './kubernetes-protobuf.js';
 import { openProven } from './proven-source.js';
 import { writeArchive, writeSnapshot } from './write-file.js';
 import { type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
@@ -22,6 +23,8 @@ export interface MigrateOptions {
   /** A live v3 cluster; or an archive or snapshot file, as its ending tells. */
   readonly to: { readonly live: LiveTarget } | { readonly file: NewFile };
   readonly write: WriteOptions;
+  /** Make the JSON that Kubernetes 1.5 and older stored what later ones store: protobuf. */
+  readonly kubernetesProtobuf?: boolean;
   readonly compress: 'gzip' | 'zstd';
   /** Version of this tool, for an archive's header. */
   readonly toolVersion: string;
@@ -58,7 +61,8 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
       });
     }
     const converted = await convertTree(tree, { selection: from.selection, mapping: write.mapping ?? SAME_KEYS });
-    const done = await inKeyOrder(converted, write.tmpDir, run, (source) => carry(source, options, run));
+    const stored = options.kubernetesProtobuf === true ? asProtobuf(converted) : converted;
+    const done = await inKeyOrder(stored, write.tmpDir, run, (source) => carry(source, options, run));
     return { source: tree.info, keys: converted.info.estimatedRecords ?? 0, dryRun: write.dryRun === true, ...done };
   } finally {
     await tree.close();

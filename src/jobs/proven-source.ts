@@ -2,7 +2,7 @@ import { openArchive } from '../archive/open.js';
 import { proveArchive } from '../archive/prove.js';
 import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
 import { detect } from '../locations/detect.js';
-import { openSource, type SourceRequest } from '../locations/source.js';
+import { openSource, type SourceRequest, withObjects } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
 import { closing, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
@@ -21,7 +21,10 @@ export async function openProven(request: SourceRequest, run: RunContext): Promi
   try {
     await proveArchive(bytes, run, archiveLimits(request));
     const source = archiveSource(await openArchive(bytes, archiveLimits(request)), location.text, request.selection);
-    return closing(source, () => bytes.close());
+    return await withObjects(
+      closing(source, () => bytes.close()),
+      request,
+    );
   } catch (thrown) {
     await bytes.close();
     throw thrown;

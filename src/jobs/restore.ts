@@ -2,12 +2,14 @@ import { distinctKeys } from '../convert/distinct-keys.js';
 import { type KeyMapping, SAME_KEYS } from '../convert/key-mapping.js';
 import { mergePieces } from '../convert/merge-pieces.js';
 import { FerryError } from '../errors.js';
+import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import type { SourceRequest } from '../locations/source.js';
 import type { NewFile } from '../locations/target.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { delegate, type Source, type SourceInfo } from '../model/source.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
+import { movedValues } from './moved-values.js';
 import { openProven } from './proven-source.js';
 import { writeSnapshot } from './write-file.js';
 import { type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
@@ -20,6 +22,8 @@ export interface RestoreOptions {
   /** For a snapshot file: how much the revision is raised; with `markCompacted` only. */
   readonly bumpRevision?: bigint;
   readonly markCompacted?: boolean;
+  /** Opens what Kubernetes encrypted, and seals it anew for the key it moves to. */
+  readonly reencrypt?: Encryption;
 }
 
 export interface RestoreReport {
@@ -47,13 +51,24 @@ export async function restore(options: RestoreOptions, run: RunContext): Promise
       hint: 'Make an archive of it with backup first.',
     });
   }
-  const source = await openProven(from, run);
+  const opened = await openProven(from, run);
   try {
+    const source = moved(opened, options);
     const done = 'live' in to ? await intoCluster(source, to.live, write, run) : await intoFile(source, to.snapshotFile, options, run);
     return { source: source.info, dryRun: write.dryRun === true, ...done };
   } finally {
-    await source.close();
+    await opened.close();
   }
+}
+
+/** Values that Kubernetes encrypted follow their keys; only v3 has any. */
+function moved(source: Source, { from, write, reencrypt }: RestoreOptions): Source {
+  if (source.info.api === 'v2' || source.info.order === 'revision') return source;
+  return movedValues(source, {
+    mapping: write.mapping ?? SAME_KEYS,
+    etcdPrefixes: from.objects?.etcdPrefixes ?? [],
+    ...(reencrypt === undefined ? {} : { encryption: reencrypt }),
+  });
 }
 
 type Done = Omit<RestoreReport, 'source' | 'dryRun'>;

@@ -1,11 +1,18 @@
 import { connectV2 } from '../cluster/v2.js';
+import type { V3Cluster } from '../cluster/v3.js';
 import { connectV3 } from '../cluster/v3-connect.js';
 import { FerryError } from '../errors.js';
+import { runtimePrefixes } from '../kubernetes/select.js';
 import { type ConnectionSettings, clusterOptions } from '../locations/connection.js';
+import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import type { Source } from '../model/source.js';
+import { EVERYTHING, type Source } from '../model/source.js';
+import { decodeRangeResponse } from '../wire/rpc.js';
+import { encodeRange } from '../wire/rpc-request.js';
 import { type RestoreV2Report, restoreLiveV2 } from '../writers/live-v2.js';
 import { type RestoreV3Options, type RestoreV3Report, restoreLiveV3 } from '../writers/live-v3.js';
+
+const COMPACTION_CLOCK = Buffer.from('compact_rev_key');
 
 /** A live cluster to write into. */
 export interface LiveTarget {
@@ -17,6 +24,10 @@ export interface LiveTarget {
 export interface WriteOptions extends RestoreV3Options {
   /** Where what must be spooled is put. */
   readonly tmpDir: string;
+  /** Also write what a running Kubernetes keeps for itself: its compaction clock, leases, events. */
+  readonly includeRuntime?: boolean;
+  /** Values of the API server's `--etcd-prefix`, beside the usual ones. */
+  readonly etcdPrefixes?: readonly string[];
 }
 
 export type WriteReport = RestoreV3Report | RestoreV2Report;
@@ -42,12 +53,40 @@ export async function writeLive(
   const connection = await clusterOptions(target.endpoints, target.connection);
   const cluster = api === 'v2' ? connectV2(connection) : await connectV3(connection);
   try {
-    const written =
-      'call' in cluster ? await restoreLiveV3(source, cluster, options, run) : await restoreLiveV2(source, cluster, options, run);
+    const written = 'call' in cluster ? await intoV3(source, cluster, options, run) : await restoreLiveV2(source, cluster, options, run);
     return { to: cluster.location, written };
   } finally {
     await cluster.close();
   }
+}
+
+/**
+ * Writes into a v3 cluster. In one that a Kubernetes runs on, what its API servers keep for
+ * themselves is left alone, unless it is asked for.
+ */
+async function intoV3(source: Source, cluster: V3Cluster, options: WriteOptions, run: RunContext): Promise<RestoreV3Report> {
+  if (options.includeRuntime === true || !(await holdsKubernetes(cluster))) return restoreLiveV3(source, cluster, options, run);
+  const { prefixes, excludePrefixes } = options.selection ?? EVERYTHING;
+  const alone = runtimePrefixes(options.etcdPrefixes);
+  const selection = { prefixes, excludePrefixes: [...excludePrefixes, ...alone] };
+  const report = await restoreLiveV3(source, cluster, { ...options, selection }, run);
+  const notes = new NoteBook();
+  notes.merge(report.notes);
+  notes.add(
+    'kubernetes-runtime-left-alone',
+    'a Kubernetes runs on the target: its own keys are left alone (--include-runtime writes them)',
+    {
+      count: alone.length,
+      example: 'compact_rev_key, masterleases, peerserverleases, events, leases',
+    },
+  );
+  return { ...report, notes: notes.list() };
+}
+
+/** Every API server keeps its compaction clock beside its prefix (apiserver storage/etcd3/compact.go). */
+async function holdsKubernetes(cluster: V3Cluster): Promise<boolean> {
+  const answer = decodeRangeResponse(await cluster.call('KV/Range', encodeRange({ key: COMPACTION_CLOCK, countOnly: true })));
+  return answer.count > 0n;
 }
 
 function refuseForV2({ leaseTtl, withAuth, deleteExtra, maxTxnOps, maxRequestBytes }: WriteOptions): void {

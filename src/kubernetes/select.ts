@@ -2,7 +2,7 @@ import { FerryError } from '../errors.js';
 import { hasEnvelope, openEnvelope } from './codec/envelope.js';
 import { decodeStored, typeOfJson } from './decode.js';
 import type { ResourceName } from './encryption/encryption.js';
-import { parseStoragePath, type StoragePath } from './storage-path.js';
+import { DEFAULT_PREFIXES, parseStoragePath, type StoragePath } from './storage-path.js';
 
 /** Which of Kubernetes' objects are wanted; an empty list wants all. What is wanted fulfils every list. */
 export interface ObjectSelection {
@@ -30,7 +30,7 @@ export interface ObjectIdentity {
  * What the API servers of a running cluster keep for themselves, or what will be made anew: to be left
  * alone when another cluster's records are restored beside it.
  */
-const LEFT_ALONE: ReadonlySet<string> = new Set(['compact_rev_key', 'masterleases', 'peerserverleases', 'events', 'leases']);
+const RUNTIME: readonly string[] = ['masterleases', 'peerserverleases', 'events', 'leases'];
 /** Stored as Endpoints or RangeAllocation, but nobody's objects of that kind. */
 const INTERNAL: ReadonlySet<string> = new Set(['masterleases', 'peerserverleases', 'ranges']);
 
@@ -64,14 +64,14 @@ export function selectsObjects(selection: ObjectSelection): boolean {
 }
 
 /**
- * What a record should not be restored into a running Kubernetes' etcd for, unless it is asked for:
- * `compact_rev_key`, `masterleases`, `peerserverleases`, `events` or `leases`.
+ * The prefixes of what should not be restored into a running Kubernetes' etcd, unless it is asked for:
+ * `compact_rev_key`, and below each `--etcd-prefix` `masterleases`, `peerserverleases`, `events` and `leases`.
  *
- * @returns undefined for all others
+ * @param etcdPrefixes values of `--etcd-prefix`, beside the usual ones
  */
-export function leftAloneInLiveCluster(key: Buffer, etcdPrefixes: readonly string[] = []): string | undefined {
-  const path = parseStoragePath(key, etcdPrefixes);
-  return path !== undefined && path.group === undefined && LEFT_ALONE.has(path.resource) ? path.resource : undefined;
+export function runtimePrefixes(etcdPrefixes: readonly string[] = []): Buffer[] {
+  const below = [...DEFAULT_PREFIXES, ...etcdPrefixes].flatMap((prefix) => RUNTIME.map((resource) => `${prefix}/${resource}/`));
+  return ['compact_rev_key', ...below].map((prefix) => Buffer.from(prefix));
 }
 
 /** A record's resource as an EncryptionConfiguration names it; undefined when it is none of Kubernetes'. */

@@ -1,5 +1,6 @@
 import { openArchive } from '../archive/open.js';
 import { FerryError } from '../errors.js';
+import type { ObjectSelection } from '../kubernetes/select.js';
 import type { RunContext } from '../model/run.js';
 import { type Api, closing, type KeySelection, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
@@ -15,6 +16,8 @@ export interface SourceRequest {
   readonly api?: Api;
   readonly connection: ConnectionSettings;
   readonly selection: KeySelection;
+  /** Which of Kubernetes' objects are wanted. */
+  readonly objects?: ObjectSelection;
   /** Read at this revision instead of the latest. */
   readonly revision?: bigint;
   readonly via?: 'range' | 'snapshot';
@@ -46,6 +49,25 @@ export interface SourceRequest {
  *   whatever the reader throws
  */
 export async function openSource(request: SourceRequest, run: RunContext): Promise<Source> {
+  return withObjects(await openWhole(request, run), request);
+}
+
+/**
+ * The same source with only the objects the request asks for.
+ *
+ * @throws FerryError `usage` for a history
+ */
+export async function withObjects(source: Source, { objects }: SourceRequest): Promise<Source> {
+  if (objects === undefined) return source;
+  try {
+    return (await import('./objects.js')).selectObjects(source, objects);
+  } catch (thrown) {
+    await source.close();
+    throw thrown;
+  }
+}
+
+async function openWhole(request: SourceRequest, run: RunContext): Promise<Source> {
   const { location } = request;
   const found = location.kind === 'path' ? await detect(location.path) : location.kind;
   refuseStrayFlags(request, found);

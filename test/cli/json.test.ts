@@ -43,7 +43,13 @@ describe('formatKey', () => {
 });
 
 test('sizes, counts and durations read well', () => {
-  expect([formatBytes(0), formatBytes(1023), formatBytes(207.36), formatBytes(1024), formatBytes(96_468_992)]).toEqual(['0 B', '1023 B', '207 B', '1.0 KiB', '92.0 MiB']);
+  expect([formatBytes(0), formatBytes(1023), formatBytes(207.36), formatBytes(1024), formatBytes(96_468_992)]).toEqual([
+    '0 B',
+    '1023 B',
+    '207 B',
+    '1.0 KiB',
+    '92.0 MiB',
+  ]);
   expect([formatCount(0), formatCount(1234567), formatCount(-1000n)]).toEqual(['0', '1,234,567', '-1,000']);
   expect([formatDuration(12.4), formatDuration(1234), formatDuration(245_000)]).toEqual(['12 ms', '1.2 s', '4 min 05 s']);
 });

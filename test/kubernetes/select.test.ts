@@ -1,14 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeStored } from '../../src/kubernetes/encode.js';
-import {
-  identify,
-  leftAloneInLiveCluster,
-  type ObjectSelection,
-  objectFilter,
-  resourceOf,
-  selectsObjects,
-} from '../../src/kubernetes/select.js';
+import { identify, type ObjectSelection, objectFilter, resourceOf, runtimePrefixes, selectsObjects } from '../../src/kubernetes/select.js';
 import { parseStoragePath } from '../../src/kubernetes/storage-path.js';
 import { bytes } from '../support/arbitrary.js';
 import { realLines, realRecords } from './real.js';
@@ -115,15 +108,17 @@ describe('objectFilter', () => {
 
 describe('what belongs to the running cluster', () => {
   test.each([
-    ['compact_rev_key', 'compact_rev_key'],
-    ['/registry/masterleases/192.0.2.2', 'masterleases'],
-    ['/registry/peerserverleases/x', 'peerserverleases'],
-    ['/registry/events/shop/e', 'events'],
-    ['/registry/leases/kube-system/l', 'leases'],
-    ['/registry/secrets/shop/events', undefined],
-    ['/registry/example.com/events/shop/e', undefined],
-  ])('%s is told: %s', (key, wanted) => {
-    expect(leftAloneInLiveCluster(Buffer.from(key))).toBe(wanted);
+    ['compact_rev_key', true],
+    ['/registry/masterleases/192.0.2.2', true],
+    ['/registry/peerserverleases/x', true],
+    ['/registry/events/shop/e', true],
+    ['/registry/leases/kube-system/l', true],
+    ['/mine/events/shop/e', true],
+    ['/registry/secrets/shop/events', false],
+    ['/registry/example.com/events/shop/e', false],
+    ['/other/events/shop/e', false],
+  ])('%s: %s', (key, wanted) => {
+    expect(runtimePrefixes(['/mine']).some((prefix) => key.startsWith(prefix.toString()))).toBe(wanted);
   });
 });
 

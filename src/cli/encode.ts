@@ -1,0 +1,42 @@
+import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { FerryError } from '../errors.js';
+import { type Command, type Declared, exitStatus } from './command.js';
+import { put, type Terminal } from './terminal.js';
+
+const build = (yargs: Argv) =>
+  yargs
+    .positional('file', { type: 'string', describe: 'One object as JSON or YAML; - or none for stdin', default: '-' })
+    .options({
+      storage: { choices: ['protobuf', 'json'], default: 'protobuf', describe: 'What to write' },
+    } as const)
+    .example('$0 encode pod.yaml > pod.bin', 'what an API server would store')
+    .example('$0 encode --storage json pod.yaml', 'as --storage-media-type=application/json stores it')
+    .epilogue(exitStatus(0, 2, 13, 130));
+
+type Arguments = Declared<typeof build>;
+
+export const encodeCommand: Command<Arguments> = {
+  spec: 'encode [file]',
+  describe: 'JSON or YAML → stored Kubernetes bytes',
+  build,
+  run,
+};
+
+async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
+  const { inputBytes } = await import('../jobs/decode.js');
+  const { encodeStored } = await import('../kubernetes/encode.js');
+  const { readDocuments } = await import('../kubernetes/yaml.js');
+  const documents = readDocuments((await inputBytes(args.file, terminal.stdin)).toString());
+  const [document] = documents;
+  if (document === undefined || documents.length !== 1) {
+    throw new FerryError('usage', `${args.file}: holds ${documents.length} objects; a stored value is one`, {
+      hint: 'Give one document a file.',
+    });
+  }
+  const { bytes } = encodeStored(document.json, {
+    storage: args.storage,
+    ...(document.release === undefined ? {} : { release: document.release }),
+  });
+  await put(terminal, bytes);
+  return 0;
+}

@@ -1,0 +1,50 @@
+import { FerryError } from '../errors.js';
+import { type ObjectSelection, objectFilter, selectsObjects } from '../kubernetes/select.js';
+import type { RecordBatch } from '../model/batch.js';
+import { delegate, type Source } from '../model/source.js';
+import { decodeKeyValue } from '../wire/keyvalue.js';
+import { decodeNode } from '../wire/node.js';
+
+/**
+ * The same source with only those Kubernetes objects that are wanted. Directories of a v2 tree go:
+ * those that objects are in are made again where they are written.
+ *
+ * @throws FerryError `usage` for a history, whose deletions no longer tell what they deleted
+ */
+export function selectObjects(source: Source, selection: ObjectSelection | undefined): Source {
+  if (selection === undefined || !selectsObjects(selection)) return source;
+  if (source.info.order === 'revision')
+    throw new FerryError('usage', 'objects cannot be chosen from a history: leave --kind and its like away');
+  const wanted = objectFilter(selection);
+  const isWanted = source.info.api === 'v2' ? nodeTest(wanted) : keyValueTest(wanted);
+  return { ...delegate(source), records: () => filtered(source.records(), isWanted) };
+}
+
+type Test = (bytes: Buffer, start: number, end: number) => boolean;
+
+function keyValueTest(wanted: (key: Buffer, value: Buffer) => boolean): Test {
+  return (bytes, start, end) => {
+    const { key, value } = decodeKeyValue(bytes, start, end);
+    return wanted(key, value);
+  };
+}
+
+function nodeTest(wanted: (key: Buffer, value: Buffer) => boolean): Test {
+  return (bytes, start, end) => {
+    const { path, dir, value } = decodeNode(bytes, start, end);
+    return !dir && wanted(path, value);
+  };
+}
+
+async function* filtered(batches: AsyncIterable<RecordBatch>, isWanted: Test): AsyncGenerator<RecordBatch> {
+  for await (const { bytes, starts, ends, count } of batches) {
+    const kept = { bytes, starts: new Uint32Array(count), ends: new Uint32Array(count), count: 0 };
+    for (let i = 0; i < count; i++) {
+      const [start, end] = [starts[i] as number, ends[i] as number];
+      if (!isWanted(bytes, start, end)) continue;
+      kept.starts[kept.count] = start;
+      kept.ends[kept.count++] = end;
+    }
+    if (kept.count > 0) yield kept;
+  }
+}
