@@ -40,7 +40,7 @@ soak: dist/.built .cache/etcd/.fetched ## the long rounds of the same tests
 bench: dist/.built .cache/etcd/.fetched ## measure beside etcdctl, in pairs; BENCH_KEYS and BENCH_RUNS choose
 	npm run --silent bench
 
-demo: dist/.built .cache/etcd/.fetched ## the main job on a real etcd: back up, verify, inspect, restore, compare
+demo: dist/.built .cache/etcd/.fetched ## the main jobs on real etcds: a v3 cluster into another, a v2 tree into v3, compared
 	@test/support/demo.sh
 
 kubernetes-schema: node_modules/.installed ## make src/kubernetes/schema/table.ts again (see test/support/fetch-kubernetes.sh)
