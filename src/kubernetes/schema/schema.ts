@@ -92,7 +92,9 @@ function findPlans(apiVersion: string, kind: string): (MessagePlan | undefined)[
   const slash = apiVersion.indexOf('/');
   const group = apiVersion.slice(0, Math.max(slash, 0));
   const version = apiVersion.slice(slash + 1);
-  const shorts = [...packageTexts.keys()].filter((short) => short.endsWith(`/${version}`) && packageOf(short)?.group === group);
+  const shorts = [...packageTexts].flatMap(([short, text]) =>
+    short.endsWith(`/${version}`) && text.startsWith(`${group}\n`, short.length + 1) ? [short] : [],
+  );
   // Status, DeleteOptions and the like are served under every version.
   const names = [...shorts, 'meta/v1']
     .filter((short) =>
