@@ -98,6 +98,18 @@ describe('bytes that Kubernetes never wrote', () => {
     );
   });
 
+  test('very many fields are shown or refused in a bounded time', () => {
+    const repeat = (hex: string, count: number): Buffer => Buffer.alloc((hex.length / 2) * count, hex, 'hex');
+    const typed = (kind: string, raw: Buffer): Buffer => {
+      const type = Buffer.concat([field(1, Buffer.from('v1')), field(2, Buffer.from(kind))]);
+      return Buffer.concat([ENVELOPE_PREFIX, field(1, type), field(2, raw)]);
+    };
+    expect(decodeStored(typed('PodList', repeat('1200', 50_000))).json?.length).toBeGreaterThan(50_000 * 20);
+    expect(decodeStored(typed('ConfigMap', repeat('c23e00', 50_000))).unknownFields).toBe(50_000);
+    expect(decodeStored(typed('ConfigMap', repeat('12001a00', 50_000))).unknownFields).toBe(0);
+    expect(orRefused(() => decodeStored(typed('ConfigMap', repeat('c23e00', 1_100_000))))).toBeUndefined();
+  });
+
   test('nesting without end is refused', () => {
     let schema = Buffer.alloc(0);
     // JSONSchemaProps.not (28) of itself, 3,000 deep.

@@ -3,6 +3,7 @@ import type { Kind } from '../schema/schema.js';
 import { JsonOutput } from './json-output.js';
 import { MISFIT } from './misfit.js';
 import { MessageReader } from './read.js';
+import { skipValueAt, varint32At, varintEnd } from './varint-at.js';
 
 /** One output and one reader for all calls: decoding never waits, so calls never overlap. */
 const output = new JsonOutput();
@@ -22,12 +23,16 @@ export interface ExactJson {
  */
 export function decodeExactly(kind: Kind, bytes: Buffer, start: number, end: number): ExactJson | undefined {
   // Most values fit one of the first few tried; what fits none is tried with all, shortcuts left out.
-  return tryGenerations(kind, bytes, start, end, true) ?? tryGenerations(kind, bytes, start, end, false);
+  const found = tryGenerations(kind, bytes, start, end, true);
+  return found ?? (end - start > LARGE ? undefined : tryGenerations(kind, bytes, start, end, false));
 }
+
+/** Values past etcd's usual limit by far are not tried over and over: whoever made them may want just that. */
+const LARGE = 4 * 1024 * 1024;
 
 function tryGenerations(kind: Kind, bytes: Buffer, start: number, end: number, skipAlike: boolean): ExactJson | undefined {
   // Where a message did not fit, no generation with the very same message need be tried.
-  let excluded = 0;
+  let excluded = skipAlike ? excludedByHead(kind, bytes, start, end) : 0;
   let fallback: ExactJson | undefined;
   for (let generation = 0; generation < kind.plans.length; generation++) {
     const plan = kind.plans[generation];
@@ -37,6 +42,7 @@ function tryGenerations(kind: Kind, bytes: Buffer, start: number, end: number, s
     // `null` in JSON, or a field that the writer did not know yet? A release without it speaks for the latter.
     else if (reader.doubtful) fallback ??= { json, generation };
     else return { json, generation };
+    if (json === undefined && reader.misfit === undefined && end - start > LARGE) break;
   }
   return fallback;
 }
@@ -58,4 +64,24 @@ export function decodeAs(kind: Kind, plan: MessagePlan, bytes: Buffer, start: nu
   }
   output.close(0x7d);
   return output.take();
+}
+
+/** A look at the fields of the first message alone: it tells most generations apart, and costs little. */
+function excludedByHead(kind: Kind, bytes: Buffer, start: number, end: number): number {
+  if (kind.heads.length === 0 || bytes[start] !== 0x0a || start >= end) return 0;
+  const length = varint32At(bytes, start + 1, end);
+  let at = varintEnd;
+  const headEnd = at + length;
+  if (headEnd > end) return 0;
+  let present = 0;
+  while (at < headEnd) {
+    const tag = varint32At(bytes, at, headEnd);
+    if (tag >>> 3 > 30) return 0;
+    present |= 1 << (tag >>> 3);
+    at = skipValueAt(bytes, varintEnd, headEnd, tag & 7);
+  }
+  let excluded = 0;
+  for (const { generations, known, always } of kind.heads)
+    if ((present & ~known) !== 0 || (always & ~present) !== 0) excluded |= generations;
+  return excluded;
 }

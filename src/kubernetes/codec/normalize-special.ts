@@ -1,4 +1,5 @@
 import { FerryError } from '../../errors.js';
+import { varintLength, writeVarint } from '../../wire/varint.js';
 import { BackWriter } from './back-writer.js';
 import { cborToJson, isCbor } from './cbor.js';
 import { isJson } from './json-check.js';
@@ -85,10 +86,10 @@ export function normalStrings(bytes: Buffer, number: number): Buffer | undefined
 
 /** A length-delimited field. */
 export function field(number: number, value: Buffer): Buffer {
-  const out = new BackWriter();
-  out.bytes(value);
-  out.close(number, 0);
-  return out.take();
+  const tag = number * 8 + 2;
+  const out = Buffer.allocUnsafe(varintLength(tag) + varintLength(value.length) + value.length);
+  out.set(value, writeVarint(out, writeVarint(out, 0, tag), value.length));
+  return out;
 }
 
 /** The contents of a length-delimited field; undefined for any other. */

@@ -35,12 +35,18 @@ export function normalize(plan: MessagePlan, bytes: Buffer, depth = 0): { bytes:
 class Normalizer {
   /** Number of fields that were set aside. */
   unknown = 0;
+  #fields = 0;
 
   message(plan: MessagePlan, bytes: Buffer, depth: number): Buffer {
     if (depth > DEEPEST) throw new FerryError('damaged', `messages are nested more than ${DEEPEST} deep`);
+    if (bytes.length === 0) return this.#empty(plan, depth);
     const byNumber = new Map<number, RawField[]>();
     const aside: Buffer[] = [];
-    for (const raw of splitFields(bytes)) {
+    const raws = splitFields(bytes);
+    this.#fields += raws.length;
+    if (this.#fields > MOST_FIELDS)
+      throw new FerryError('damaged', `a value has more than ${MOST_FIELDS} fields, and is not as Kubernetes writes it`);
+    for (const raw of raws) {
       const known = (plan.slots[raw.number] ?? 0) !== 0;
       if (!known) aside.push(raw.bytes);
       else {
@@ -49,8 +55,22 @@ class Normalizer {
         else others.push(raw);
       }
     }
+    return this.#assemble(plan, byNumber, aside, depth);
+  }
+
+  /** The zeros of a message; made once, since a value may have very many of them. */
+  #empty(plan: MessagePlan, depth: number): Buffer {
+    let found = empties.get(plan);
+    if (found === undefined) {
+      found = this.#assemble(plan, new Map(), [], depth);
+      empties.set(plan, found);
+    }
+    return found;
+  }
+
+  #assemble(plan: MessagePlan, byNumber: ReadonlyMap<number, RawField[]>, aside: Buffer[], depth: number): Buffer {
     const parts: Buffer[] = [];
-    for (const field of [...plan.fields].sort((a, b) => a.number - b.number)) {
+    for (const field of ascending(plan)) {
       const raws = byNumber.get(field.number);
       if (raws !== undefined) for (const part of this.#field(field, raws, aside, depth)) parts.push(part);
       else if (field.always) parts.push(zero(field, this, depth));
@@ -148,6 +168,21 @@ class Normalizer {
     const value = this.#value(field, values[0] ?? Buffer.alloc(0), depth);
     return value === undefined ? undefined : Buffer.concat([key, delimited(2, value)]);
   }
+}
+
+/** A value with more fields than this that are not as Kubernetes writes them was made to waste time. */
+const MOST_FIELDS = 1_000_000;
+
+const empties = new WeakMap<MessagePlan, Buffer>();
+const ascendingFields = new WeakMap<MessagePlan, readonly FieldPlan[]>();
+
+function ascending(plan: MessagePlan): readonly FieldPlan[] {
+  let fields = ascendingFields.get(plan);
+  if (fields === undefined) {
+    fields = [...plan.fields].sort((a, b) => a.number - b.number);
+    ascendingFields.set(plan, fields);
+  }
+  return fields;
 }
 
 /** Numbers, truncated as Go truncates them; lists of them also packed. */

@@ -52,6 +52,15 @@ export interface Kind {
   readonly plans: readonly (MessagePlan | undefined)[];
   /** Of all generations; undefined when none has a message for the kind. */
   readonly union: MessagePlan | undefined;
+  /** What field 1 (of almost all kinds the ObjectMeta) may and must hold, by generations: bit n is field n. */
+  readonly heads: readonly Head[];
+}
+
+interface Head {
+  /** Bit n: generation n. */
+  readonly generations: number;
+  readonly known: number;
+  readonly always: number;
 }
 
 /** Looks a kind up, known or not. */
@@ -70,10 +79,24 @@ export function kindOf(apiVersion: string, kind: string): Kind {
       apiVersion === '' ? '' : `"apiVersion":${JSON.stringify(apiVersion)},`,
     ];
     const [union, ...plans] = findPlans(apiVersion, kind);
-    found = { opening: Buffer.from(`{${names.join('')}`), plans, union };
+    found = { opening: Buffer.from(`{${names.join('')}`), plans, union, heads: headsOf(plans) };
     kinds.set(kind, found);
   }
   return found;
+}
+
+/** @returns nothing when some generation's field 1 is no message, or one with numbers past 30 */
+function headsOf(plans: readonly (MessagePlan | undefined)[]): Head[] {
+  const heads = plans.flatMap((plan, generation) => {
+    if (plan === undefined) return [];
+    const message = plan.fields[(plan.slots[1] ?? 0) - 1]?.message;
+    const numbers = (list: readonly FieldPlan[]): number => list.reduce((bits, field) => bits | (1 << field.number), 0);
+    if (message === undefined || message.slots.length > 31) return [undefined];
+    return [
+      { generations: 1 << generation, known: numbers(message.fields), always: numbers(message.fields.filter((field) => field.always)) },
+    ];
+  });
+  return heads.includes(undefined) ? [] : (heads as Head[]);
 }
 
 /** Names come from stored values, which anybody may have written: what is kept of them is bounded. */
