@@ -100,11 +100,9 @@ async function mirror(source: EtcdServer, target: EtcdServer, keys: number): Pro
 }
 
 async function status(server: EtcdServer): Promise<{ revision: number; keys: number }> {
-  const answer = JSON.parse(await server.etcdctl('get', '', '--from-key', '--count-only', '-w', 'json')) as {
-    header: { revision: number };
-    count?: number;
-  };
-  return { revision: answer.header.revision, keys: answer.count ?? 0 };
+  const answer = await server.etcdctl('get', '', '--from-key', '--count-only', '-w', 'fields');
+  const field = (name: string): number => Number(new RegExp(`"${name}" : (\\d+)`).exec(answer)?.[1] ?? 0);
+  return { revision: field('Revision'), keys: field('Count') };
 }
 
 function size(path: string): string {
