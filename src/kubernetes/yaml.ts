@@ -22,6 +22,15 @@ const RELEASE_COMMENT = 'stored as by Kubernetes ';
  * @throws FerryError `usage` when it is no JSON
  */
 export function toYaml(json: string | Buffer, release?: string): string {
+  try {
+    return write(json, release);
+  } catch (thrown) {
+    if (!(thrown instanceof RangeError)) throw thrown;
+    throw new FerryError('usage', 'the object is nested too deep for YAML', { hint: 'Ask for JSON.', cause: thrown });
+  }
+}
+
+function write(json: string | Buffer, release: string | undefined): string {
   const value = plain(parseJsonTree(json.toString()));
   const text = stringify(value, {
     version: '1.1',

@@ -120,6 +120,10 @@ describe('bytes that Kubernetes never wrote', () => {
     expect(orRefused(() => decodeStored(Buffer.concat([ENVELOPE_PREFIX, field(1, type), field(2, raw)])))).toBeUndefined();
     expect(decodeStored(Buffer.from('{"a":'.repeat(100_000))).format).toBe('text');
     expect(orRefused(() => encodeStored('['.repeat(100_000)))).toBeUndefined();
+    const nested = `${'{"not":'.repeat(900)}{}${'}'.repeat(900)}`;
+    const crd = `{"kind":"CustomResourceDefinition","apiVersion":"apiextensions.k8s.io/v1","spec":{"versions":[{"schema":{"openAPIV3Schema":${nested}}}]}}`;
+    expect(orRefused(() => encodeStored(crd))).toBeUndefined();
+    orRefused(() => toYaml(crd));
     expect(orRefused(() => readDocuments('['.repeat(100_000)))).toBeUndefined();
   });
 });

@@ -1,4 +1,6 @@
-/** Deepest nesting of messages and of JSON that is followed. Go's own JSON decoder stops at 10,000; a CRD has about 100. */
+/** Deepest nesting of messages that is followed: the schema of a CRD has about 100. */
+export const DEEPEST_MESSAGES = 200;
+/** Deepest nesting of JSON that is followed; Go's own decoder stops at 10,000. */
 export const DEEPEST = 1000;
 
 const SPACE = 1;

@@ -1,7 +1,7 @@
 import { FerryError } from '../../errors.js';
 import { type FieldPlan, FieldType, type MessagePlan, UNKNOWN_NUMBER } from '../schema/plan.js';
 import { BackWriter } from './back-writer.js';
-import { DEEPEST } from './json-check.js';
+import { DEEPEST_MESSAGES } from './json-check.js';
 import {
   contentsOf,
   field as delimited,
@@ -38,7 +38,7 @@ class Normalizer {
   #fields = 0;
 
   message(plan: MessagePlan, bytes: Buffer, depth: number): Buffer {
-    if (depth > DEEPEST) throw new FerryError('damaged', `messages are nested more than ${DEEPEST} deep`);
+    if (depth > DEEPEST_MESSAGES) throw new FerryError('damaged', `messages are nested more than ${DEEPEST_MESSAGES} deep`);
     if (bytes.length === 0) return this.#empty(plan, depth);
     const byNumber = new Map<number, RawField[]>();
     const aside: Buffer[] = [];

@@ -1,6 +1,6 @@
 import { FerryError } from '../../errors.js';
 import { type FieldPlan, FieldType, type MessagePlan, UNKNOWN_MEMBER } from '../schema/plan.js';
-import { DEEPEST } from './json-check.js';
+import { DEEPEST_MESSAGES } from './json-check.js';
 import type { JsonOutput } from './json-output.js';
 import { MessageIndex } from './message-index.js';
 import { MISFIT } from './misfit.js';
@@ -63,7 +63,7 @@ export class MessageReader {
 
   /** @param inlined where the message stands in its owners, when its members stand among theirs: `.2` */
   #members(plan: MessagePlan, bytes: Buffer, start: number, end: number, depth: number, inlined: string): void {
-    if (depth > DEEPEST) throw new FerryError('damaged', `messages are nested more than ${DEEPEST} deep`);
+    if (depth > DEEPEST_MESSAGES) throw new FerryError('damaged', `messages are nested more than ${DEEPEST_MESSAGES} deep`);
     const { fields } = plan;
     const base = this.#index.add(plan, bytes, start, end);
     for (let slot = 0; slot < fields.length; slot++) {

@@ -1,6 +1,7 @@
 import { FerryError } from '../../errors.js';
 import { type FieldPlan, FieldType, type MessagePlan, UNKNOWN_MEMBER } from '../schema/plan.js';
 import { BackWriter } from './back-writer.js';
+import { DEEPEST_MESSAGES } from './json-check.js';
 import { compactJson, type JsonNode } from './json-tree.js';
 import {
   boolOf,
@@ -53,7 +54,7 @@ export class MessageWriter {
     try {
       this.#message(plan, root, ENVELOPE_MEMBERS);
     } catch (thrown) {
-      if (thrown instanceof FerryError && thrown.code === 'usage' && this.#path.length > 0)
+      if (thrown instanceof FerryError && thrown.code === 'usage' && this.#path.length > 0 && this.#path.length < DEEPEST_MESSAGES)
         throw new FerryError('usage', `${pathText(this.#path)}: ${thrown.message}`, {
           ...(thrown.hint === undefined ? {} : { hint: thrown.hint }),
         });
@@ -63,6 +64,8 @@ export class MessageWriter {
   }
 
   #message(plan: MessagePlan, node: JsonNode | undefined, ignored?: ReadonlySet<string>): void {
+    // A message is at most two steps of the path below the one around it.
+    if (this.#path.length > DEEPEST_MESSAGES * 2) throw new FerryError('usage', `objects are nested more than ${DEEPEST_MESSAGES} deep`);
     if (node !== undefined && node.kind !== 'object') throw wrongValue('an object', node);
     if (node !== undefined) this.#findDropped(plan, node, ignored);
     this.#fields(plan, node, UNKNOWN_MEMBER);
