@@ -1,6 +1,7 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
 import { type Command, type Declared, exitStatus } from './command.js';
+import { defined } from './requests.js';
 import { put, type Terminal } from './terminal.js';
 
 const build = (yargs: Argv) =>
@@ -8,6 +9,11 @@ const build = (yargs: Argv) =>
     .positional('file', { type: 'string', describe: 'One object as JSON or YAML; - or none for stdin', default: '-' })
     .options({
       storage: { choices: ['protobuf', 'json'], default: 'protobuf', describe: 'What to write' },
+      release: {
+        type: 'string',
+        describe: 'Write what this Kubernetes release writes (1.24)',
+        defaultDescription: "the YAML's comment, else the newest",
+      },
     } as const)
     .example('$0 encode pod.yaml > pod.bin', 'what an API server would store')
     .example('$0 encode --storage json pod.yaml', 'as --storage-media-type=application/json stores it')
@@ -33,10 +39,8 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
       hint: 'Give one document a file.',
     });
   }
-  const { bytes } = encodeStored(document.json, {
-    storage: args.storage,
-    ...(document.release === undefined ? {} : { release: document.release }),
-  });
+  const release = args.release ?? document.release;
+  const { bytes } = encodeStored(document.json, { storage: args.storage, ...defined('release', release) });
   await put(terminal, bytes);
   return 0;
 }

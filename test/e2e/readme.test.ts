@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { cleanEnvironment, EtcdServer, newestEtcd } from '../support/etcd.js';
+import { cleanEnvironment, EtcdServer, etcdWithV2, newestEtcd } from '../support/etcd.js';
 import { load } from '../support/load.js';
 import { temporaryDirectory } from '../support/temp.js';
 
@@ -18,6 +18,8 @@ function examples(): string[] {
 
 test('every example of the README works, run as written, one after the other', async () => {
   await using server = await EtcdServer.start(newestEtcd());
+  await using old = await EtcdServer.start(etcdWithV2(), { args: ['--enable-v2'] });
+  await old.etcdctl2('set', '/bar/this', 'that');
   const names = ['pods/default/a', 'secrets/default/token', 'ranges/servicenodeports'];
   await load(
     server.endpoint,
@@ -29,7 +31,7 @@ test('every example of the README works, run as written, one after the other', a
   const blocks = examples();
   expect(blocks.length).toBeGreaterThan(0);
   for (const block of blocks) {
-    const script = block.replaceAll('http://127.0.0.1:2379', server.endpoint);
+    const script = block.replaceAll('http://127.0.0.1:2379', server.endpoint).replaceAll('http://127.0.0.1:4001', old.endpoint);
     const run = promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], { cwd: directory, env });
     await expect(
       run.then(
@@ -41,4 +43,5 @@ test('every example of the README works, run as written, one after the other', a
   }
   expect(readFileSync(join(directory, 'value'), 'utf8')).toBe('ranges/servicenodeports');
   expect(await server.etcdctl('get', '--print-value-only', '/copy/secrets/default/token')).toBe('secrets/default/token');
+  expect(await server.etcdctl('get', '--print-value-only', '/bar/this')).toBe('that');
 });
