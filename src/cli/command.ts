@@ -55,9 +55,13 @@ export function shownRun(terminal: Terminal, args: { readonly quiet?: boolean | 
   return { display, run: { signal: terminal.signal, progress: (progress) => display.update(progress), warn } };
 }
 
-/** Tells of a failure: one line and a hint on stderr, a document on stdout where JSON is wanted. */
-export function tellFailure(error: FerryError, terminal: Terminal, json: boolean): number {
-  if (json) terminal.stdout.write(`${toJson(errorJson(error))}\n`);
+/**
+ * Tells of a failure: one line and a hint on stderr, and a document where JSON is wanted.
+ *
+ * @returns the exit status
+ */
+export function tellFailure(error: FerryError, terminal: Terminal, json: 'stdout' | 'stderr' | undefined): number {
+  if (json !== undefined) terminal[json].write(`${toJson(errorJson(error))}\n`);
   say(terminal, `etcdferry: ${oneLine(error.message)}`);
   if (error.hint !== undefined) say(terminal, `  ${oneLine(error.hint)}`);
   return error.exit;

@@ -1,5 +1,6 @@
 import yargs, { type Argv } from 'yargs';
 import { FerryError } from '../errors.js';
+import { jsonPlace, maskWords, refuseRepeated, unmaskWords } from './argv.js';
 import { backupCommand } from './backup.js';
 import { type Command, failureOf, tellFailure } from './command.js';
 import { completionCommand } from './completion.js';
@@ -11,14 +12,11 @@ import { inspectCommand } from './inspect.js';
 import { lsCommand } from './ls.js';
 import { migrateCommand } from './migrate.js';
 import { restoreCommand } from './restore.js';
-import type { Terminal } from './terminal.js';
+import { stdoutFailure, type Terminal } from './terminal.js';
 import { verifyCommand } from './verify.js';
 import { toolVersion } from './version.js';
 
 const WIDEST = 110;
-/** The location `-`. yargs takes it for a flag without a name, so it goes through the parser under another. */
-const STDIO = '-';
-const STDIO_MASK = '\0stdio';
 
 /**
  * Runs the command line.
@@ -39,7 +37,7 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
   try {
     return await runCommand(argv, terminal);
   } catch (thrown) {
-    return tellFailure(failureOf(thrown, stop.signal), terminal, argv.includes('--json'));
+    return tellFailure(failureOf(thrown, stop.signal), terminal, jsonPlace(argv));
   } finally {
     release();
   }
@@ -51,13 +49,17 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
     parser.command(
       command.spec,
       command.describe,
-      (y) => command.build(y).usage(`${command.describe}\n\nUsage: $0 ${command.spec} [options]`),
+      (y) =>
+        command
+          .build(y)
+          .middleware((args) => refuseRepeated(args, y))
+          .usage(`${command.describe}\n\nUsage: $0 ${command.spec} [options]`),
       async (args) => {
         exit = await command.run(args, terminal);
       },
     );
-  let parser = yargs(argv.map((word) => (word === STDIO ? STDIO_MASK : word)))
-    .middleware(unmaskStdio, true)
+  let parser = yargs(maskWords(argv))
+    .middleware(unmaskWords, true)
     .scriptName('etcdferry')
     .usage('Back up, verify, restore and move etcd: any source to a portable archive, to any target.\n\nUsage: $0 COMMAND [options]')
     .parserConfiguration({ 'parse-numbers': false, 'parse-positional-numbers': false, 'duplicate-arguments-array': true })
@@ -89,12 +91,6 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
   return exit;
 }
 
-/** Puts `-` back wherever the parser left its mask. */
-function unmaskStdio(args: Record<string, unknown>): void {
-  const unmask = (value: unknown): unknown => (value === STDIO_MASK ? STDIO : value);
-  for (const [name, value] of Object.entries(args)) args[name] = Array.isArray(value) ? value.map(unmask) : unmask(value);
-}
-
 function terminalWidth(terminal: Terminal): number {
   const columns = (terminal.stdout as { columns?: number }).columns;
   return columns ?? 100;
@@ -109,9 +105,14 @@ function firstLower(message: string): string {
  * A reader of stdout that goes away stops it too.
  */
 function stopOnSignals(process: NodeJS.Process, stop: AbortController): () => void {
-  const interrupted = (): void => stop.abort(new FerryError('interrupted', 'interrupted; nothing half-written is left'));
-  const terminated = (): void => stop.abort(new FerryError('terminated', 'terminated; nothing half-written is left'));
-  const broken = (thrown: Error): void => stop.abort(FerryError.from(thrown, 'writing to stdout'));
+  const end = (reason: FerryError): void => {
+    stop.abort(reason);
+    // Who waits for input would wait on, and keep the process.
+    process.stdin.destroy();
+  };
+  const interrupted = (): void => end(new FerryError('interrupted', 'interrupted; nothing half-written is left'));
+  const terminated = (): void => end(new FerryError('terminated', 'terminated; nothing half-written is left'));
+  const broken = (thrown: Error): void => end(stdoutFailure(thrown));
   process.once('SIGINT', interrupted);
   process.once('SIGTERM', terminated);
   process.stdout.on('error', broken);

@@ -25,6 +25,12 @@ export function connectionSettings(args: ConnectionArguments, terminal: Terminal
   if (args.password !== undefined || args.user?.includes(':') === true) {
     say(terminal, 'warning: a password on the command line can be read in the process list; use --password-file');
   }
+  if (args['insecure-skip-tls-verify'] === true) {
+    say(
+      terminal,
+      "WARNING: --insecure-skip-tls-verify: the server's certificate is NOT checked; whoever answers can read and forge everything",
+    );
+  }
   return given({
     cacert: args.cacert,
     cert: args.cert,

@@ -77,7 +77,8 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const { restore } = await import('../jobs/restore.js');
   const to = parseLocation(args.to);
   const { run: context, display } = shownRun(terminal, args);
-  const from = sourceRequest(args, terminal);
+  // The connection is the target's: what restore reads is a file.
+  const from = sourceRequest(args, terminal, {});
   await using reencrypt = await reencryption(args);
   const started = performance.now();
   const extra: Buffer[] = [];
@@ -131,7 +132,8 @@ function summary(report: RestoreReport, milliseconds: number): string {
   const { written, snapshot, source } = report;
   const took = `(${formatDuration(milliseconds)})`;
   if (written !== undefined) {
-    const revision = 'revision' in written ? `, now at revision ${written.revision}` : '';
+    const now = report.dryRun ? 'at' : 'now at';
+    const revision = 'revision' in written ? `, ${now} revision ${written.revision}` : '';
     return `${writtenText(written, source.api === 'v2' ? 'node' : 'key')}; ${report.to}${revision} ${took}`;
   }
   if (snapshot === undefined) return report.to;

@@ -40,8 +40,8 @@ export function settingsOfSides(
   }
   const withoutEnvironment = { ...terminal, env: {} };
   return {
-    from: connectionSettings({ ...pick(args), ...pick(args, 'from') }, live.from ? terminal : withoutEnvironment),
-    to: connectionSettings({ ...pick(args), ...pick(args, 'to') }, both ? withoutEnvironment : terminal),
+    from: live.from ? connectionSettings({ ...pick(args), ...pick(args, 'from') }, terminal) : {},
+    to: live.to ? connectionSettings({ ...pick(args), ...pick(args, 'to') }, both ? withoutEnvironment : terminal) : {},
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream';
+import { FerryError } from '../errors.js';
 
 /** Everything a command may know of the process it runs in. */
 export interface Terminal {
@@ -15,8 +16,30 @@ export function say(terminal: Terminal, line: string): void {
   terminal.stderr.write(`${line}\n`);
 }
 
-/** Writes data to stdout, at the pace it is taken. */
+/**
+ * Writes data to stdout, at the pace it is taken.
+ *
+ * @throws FerryError when it cannot be written, or the run is stopped meanwhile
+ */
 export async function put(terminal: Terminal, data: string | Uint8Array): Promise<void> {
-  if (terminal.stdout.write(data)) return;
-  await new Promise<void>((resolve) => terminal.stdout.once('drain', resolve));
+  const { stdout, signal } = terminal;
+  signal.throwIfAborted();
+  if (stdout.write(data)) return;
+  await new Promise<void>((resolve, reject) => {
+    // A failed write aborts the run (see main), and no drain follows it.
+    const stopped = (): void => reject(signal.reason);
+    signal.addEventListener('abort', stopped, { once: true });
+    stdout.once('drain', () => {
+      signal.removeEventListener('abort', stopped);
+      resolve();
+    });
+  });
+}
+
+/** What a failure to write to stdout means. */
+export function stdoutFailure(thrown: Error): FerryError {
+  const gone = (thrown as NodeJS.ErrnoException).code === 'EPIPE';
+  return gone
+    ? new FerryError('failed', 'writing to stdout: its reader has gone away', { cause: thrown })
+    : FerryError.from(thrown, 'writing to stdout');
 }

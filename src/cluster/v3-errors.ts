@@ -174,6 +174,8 @@ function knownEtcd(details: string): Known | undefined {
 }
 
 function knownGrpc({ code, details }: GrpcStatus, address: string): Known {
+  const http = /^Received HTTP status code (\d+)/.exec(details)?.[1];
+  if (http !== undefined) return noGrpc(http);
   switch (code) {
     case DEADLINE_EXCEEDED:
       return {
@@ -198,6 +200,14 @@ function knownGrpc({ code, details }: GrpcStatus, address: string): Known {
   }
 }
 
+/** gRPC's own answers always have HTTP status 200: this one came from something else. */
+function noGrpc(httpStatus: string): Known {
+  return {
+    ...{ code: 'unreachable', transient: true, message: `answers with HTTP status ${httpStatus}, not as etcd's v3 API does` },
+    hint: 'Check the address, and what proxy stands between ($http_proxy, $https_proxy, $no_proxy).',
+  };
+}
+
 /** grpc-js refuses an answer in its own words; grpc-go refuses a request, or to send an answer, in others. */
 function knownTooLarge(details: string): Known {
   if (details.startsWith('Received message')) return { code: 'failed', reason: 'answer-too-large' };
@@ -218,6 +228,16 @@ const TROUBLES: readonly (readonly [text: RegExp, message: string, hint: string]
     "the server does not accept the client's certificate",
     'Give --cert and --key that its authority has signed.',
   ],
+  [
+    /alert certificate expired|alert number 45/i,
+    "the server says that the client's certificate has expired",
+    'Renew the certificate of --cert.',
+  ],
+  [
+    /alert certificate revoked|alert number 44/i,
+    "the server says that the client's certificate was revoked",
+    'Get another one for --cert.',
+  ],
   [/certificate has expired/, "the server's certificate has expired", 'Renew the certificate.'],
   [/not yet valid/, "the server's certificate is not valid yet", "Check this machine's clock and the certificate."],
   [/altnames|ERR_TLS_CERT_ALTNAME/, "the server's certificate is for another name", 'Use an address that the certificate names.'],
@@ -231,6 +251,7 @@ const TROUBLES: readonly (readonly [text: RegExp, message: string, hint: string]
     'the server does not speak TLS there',
     'Use http:// instead of https://.',
   ],
+  [/Protocol error/, 'what answers there does not speak gRPC', 'Check the address and the port.'],
   [CLOSED, 'the connection was closed by the server', ''],
 ];
 

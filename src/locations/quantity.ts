@@ -28,7 +28,7 @@ export function parseDuration(text: string, flag: string): number {
 const UNITS_BYTES: Readonly<Record<string, number>> = { '': 1, k: 1 << 10, m: 1 << 20, g: 2 ** 30, t: 2 ** 40 };
 
 /**
- * Reads a size: `1048576`, `512K`, `8M`, `1.5MiB`. Letters count in powers of 1024, as restic's do.
+ * Reads a size above 0: `1048576`, `512K`, `8M`, `1.5MiB`. Letters count in powers of 1024, as restic's do.
  *
  * @returns bytes
  * @throws FerryError `usage`
@@ -36,7 +36,9 @@ const UNITS_BYTES: Readonly<Record<string, number>> = { '': 1, k: 1 << 10, m: 1 
 export function parseSize(text: string, flag: string): number {
   const match = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?$/i.exec(text);
   if (match === null) throw new FerryError('usage', `${flag}: "${text}" is not a size`, { hint: 'Write it like 1048576, 512K or 8M.' });
-  return Math.floor(Number(match[1]) * (UNITS_BYTES[(match[2] as string).toLowerCase()] as number));
+  const size = Math.floor(Number(match[1]) * (UNITS_BYTES[(match[2] as string).toLowerCase()] as number));
+  if (size === 0) throw new FerryError('usage', `${flag}: "${text}" is nothing; a size above 0 was expected`);
+  return size;
 }
 
 /**

@@ -26,7 +26,7 @@ describe('parseSize', () => {
   ])('%s is %d bytes', (text, size) => {
     expect(parseSize(text, '--x')).toBe(size);
   });
-  test.each(['', 'M', '-1', '1X', '1 2'])('refuses "%s"', (text) => {
+  test.each(['', 'M', '-1', '1X', '1 2', '0', '0.1'])('refuses "%s"', (text) => {
     expect(() => parseSize(text, '--x')).toThrow(expect.objectContaining({ code: 'usage' }));
   });
 });

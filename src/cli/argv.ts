@@ -1,0 +1,48 @@
+import type { Argv } from 'yargs';
+import { FerryError } from '../errors.js';
+
+/** No word of a command line can hold this byte. */
+const MASK = '\0';
+
+/**
+ * The words as the parser is to see them. yargs takes `-` for a flag without a name, and does not
+ * count what stands after `--` as positionals, so both go through it masked.
+ */
+export function maskWords(argv: readonly string[]): string[] {
+  const end = argv.indexOf('--');
+  const [flags, plain] = end < 0 ? [argv, []] : [argv.slice(0, end), argv.slice(end + 1)];
+  return [...flags.map((word) => (word === '-' ? MASK + word : word)), ...plain.map((word) => MASK + word)];
+}
+
+/** Puts the words back wherever the parser left their masks. */
+export function unmaskWords(args: Record<string, unknown>): void {
+  const unmask = (value: unknown): unknown => (typeof value === 'string' && value.startsWith(MASK) ? value.slice(MASK.length) : value);
+  for (const [name, value] of Object.entries(args)) args[name] = Array.isArray(value) ? value.map(unmask) : unmask(value);
+}
+
+/** What yargs knows of the flags a command declares. */
+interface DeclaredFlags {
+  readonly key: Readonly<Record<string, unknown>>;
+  readonly array: readonly string[];
+}
+
+/**
+ * Refuses a flag that was given twice and takes one value: which one was meant?
+ *
+ * @throws FerryError `usage`
+ */
+export function refuseRepeated(args: Readonly<Record<string, unknown>>, parser: Argv): void {
+  const { key, array } = (parser as Argv & { getOptions(): DeclaredFlags }).getOptions();
+  const repeated = Object.keys(key).find((name) => Array.isArray(args[name]) && !array.includes(name));
+  if (repeated !== undefined) throw new FerryError('usage', `--${repeated} was given more than once`, { hint: 'Give it once.' });
+}
+
+/**
+ * Where a failure's JSON document goes, told before anything is parsed: nowhere unless `--json` was
+ * given; to stderr when stdout carries an archive.
+ */
+export function jsonPlace(argv: readonly string[]): 'stdout' | 'stderr' | undefined {
+  if (!argv.some((word) => word === '--json' || word === '--json=true')) return undefined;
+  const toStdout = argv.some((word, i) => word === '--to=-' || (word === '--to' && argv[i + 1] === '-'));
+  return toStdout ? 'stderr' : 'stdout';
+}

@@ -1,0 +1,131 @@
+import { spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Authority } from '../support/certificates.js';
+import { etcdferry, jsonOf } from '../support/cli.js';
+import { cleanEnvironment, EtcdServer, newestEtcd } from '../support/etcd.js';
+import { load } from '../support/load.js';
+import { temporaryDirectory } from '../support/temp.js';
+
+const BIN = join(import.meta.dirname, '../../bin/etcdferry.js');
+const directory = temporaryDirectory();
+const at = (name: string): string => join(directory, name);
+let server: EtcdServer;
+
+beforeAll(async () => {
+  server = await EtcdServer.start(newestEtcd());
+  const many = Array.from({ length: 5_000 }, (_, n) => ({ key: Buffer.from(`/many/keys/of/some/length/${n}`), value: Buffer.from('v') }));
+  await load(server.endpoint, [...many, { key: Buffer.from('-dash'), value: Buffer.from('dashed') }]);
+  expect(await etcdferry(['backup', '--from', server.endpoint, '--to', at('a.tar')])).toMatchObject({ exit: 0 });
+});
+afterAll(() => server.stop());
+
+describe('words', () => {
+  test.each(['from', 'to', 'revision', 'user'])('--%s given twice is usage, and says so', async (flag) => {
+    const args = ['backup', '--from', server.endpoint, '--to', at('twice.tar'), `--${flag}`, '1', `--${flag}`, '2'];
+    const result = await etcdferry(args);
+    expect(result).toMatchObject({ exit: 2 });
+    expect(result.stderr).toContain(`--${flag} was given more than once`);
+  });
+
+  test('what stands after -- is no flag', async () => {
+    expect((await etcdferry(['get', at('a.tar'), '--', '-dash'])).stdout.toString()).toBe('dashed');
+    expect((await etcdferry(['get', '--', at('a.tar'), '-dash'])).stdout.toString()).toBe('dashed');
+  });
+});
+
+describe('a failure with --json', () => {
+  test('is a document on stdout, however the flag is spelled', async () => {
+    const result = await etcdferry(['backup', '--from', at('none'), '--to', at('x.tar'), '--json=true']);
+    expect(jsonOf(result)).toMatchObject({ error: { code: 'not-found', exit: 2 } });
+  });
+
+  test('never goes into an archive on stdout', async () => {
+    const result = await etcdferry(['backup', '--from', at('none'), '--to', '-', '--json']);
+    expect(result).toMatchObject({ exit: 2, stdout: Buffer.alloc(0) });
+    expect(JSON.parse(result.stderr.split('\n')[0] as string)).toMatchObject({ error: { exit: 2 } });
+  });
+});
+
+describe('stdin and stdout', () => {
+  test('a full stdout is a failure, not a silence', async () => {
+    const exit = await new Promise((resolve) => {
+      const child = spawn(process.execPath, [BIN, 'ls', at('a.tar')], { stdio: ['ignore', openSync('/dev/full', 'w'), 'ignore'] });
+      child.on('exit', resolve);
+    });
+    expect(exit).toBe(1);
+  });
+
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s ends a run that waits for stdin', async (signal, expected) => {
+    const child = spawn(process.execPath, [BIN, 'verify', '-'], { stdio: ['pipe', 'ignore', 'pipe'], env: cleanEnvironment() });
+    child.stdin.write('the beginning of something');
+    const timer = setTimeout(() => child.kill(signal), 1_500);
+    const exit = await new Promise((resolve) => child.on('exit', resolve));
+    clearTimeout(timer);
+    expect(exit).toBe(expected);
+  });
+});
+
+describe('secrets and certificates', () => {
+  const count = (text: string, part: string): number => text.split(part).length - 1;
+
+  test('a password given by flag is warned of, once', async () => {
+    const flags = ['--user', 'root', '--password', 'secret'];
+    const result = await etcdferry(['restore', '--from', at('a.tar'), '--to', server.endpoint, '--dry-run', '-q', ...flags]);
+    expect(result.exit).toBe(0);
+    expect(count(result.stderr, '--password-file')).toBe(1);
+    expect(result.stderr).not.toContain('secret');
+  });
+
+  test('no verification is warned of loudly, even when quiet; an expired client certificate is named', async () => {
+    using authority = new Authority();
+    const [own, client, expired] = [authority.issue(), authority.issue(), authority.issue({ expired: true })];
+    const flags = ['--cert-file', own.certFile, '--key-file', own.keyFile, '--trusted-ca-file', authority.caFile, '--client-cert-auth'];
+    await using secure = await EtcdServer.start(newestEtcd(), { scheme: 'https', args: flags });
+    const args = ['backup', '--from', secure.endpoint, '-q', '--to'];
+    const withClient = ['--cert', client.certFile, '--key', client.keyFile];
+    const checked = await etcdferry([...args, at('checked.tar'), ...withClient, '--cacert', authority.caFile]);
+    expect(checked).toMatchObject({ exit: 0, stderr: '' });
+    const unchecked = await etcdferry([...args, at('unchecked.tar'), ...withClient, '--insecure-skip-tls-verify']);
+    expect(unchecked.exit).toBe(0);
+    expect(unchecked.stderr).toMatch(/^WARNING: .*NOT checked/);
+    const late = [...args, at('late.tar'), '--cacert', authority.caFile, '--cert', expired.certFile, '--key', expired.keyFile];
+    const refused = await etcdferry(late);
+    expect(refused.exit).toBe(10);
+    expect(refused.stderr).toMatch(/client's certificate has expired/);
+  });
+});
+
+test('a web server is told from an etcd, and is exit 10', async () => {
+  const web = createServer((_, response) => response.end('hello')).listen(0, '127.0.0.1');
+  await new Promise((resolve) => web.once('listening', resolve));
+  const { port } = web.address() as { port: number };
+  const result = await etcdferry(['ls', `http://127.0.0.1:${port}`]);
+  web.close();
+  expect(result.exit).toBe(10);
+  expect(result.stderr).toMatch(/does not speak gRPC/);
+});
+
+test('a dry run says what is to be done, not what was', async () => {
+  const args = [
+    'restore',
+    '--from',
+    at('a.tar'),
+    '--to',
+    server.endpoint,
+    '--prefix',
+    '/many/',
+    '--delete-extra',
+    '--map',
+    '/many/=/moved/',
+  ];
+  const result = await etcdferry([...args, '--dry-run']);
+  expect(result.exit).toBe(0);
+  expect(result.stderr).toMatch(/^would write 5,000 keys/);
+  expect(result.stderr).not.toMatch(/\d (extra keys? deleted|leases? granted|keys? overwritten)|now at/);
+});
