@@ -1,4 +1,4 @@
-import type { RecordBatch } from '../model/batch.js';
+import { keepRecords, type RecordBatch } from '../model/batch.js';
 import type { KeySelection } from '../model/source.js';
 import { keyOf } from '../wire/keyvalue.js';
 import { startsWith, withoutCovered } from './prefix.js';
@@ -45,15 +45,5 @@ async function* selectEach(batches: AsyncIterable<RecordBatch>, selection: KeySe
 
 /** The records of a batch whose key is wanted, sharing its memory; the batch itself when all are. */
 export function filterBatch(batch: RecordBatch, wanted: (key: Buffer) => boolean): RecordBatch {
-  const starts = new Uint32Array(batch.count);
-  const ends = new Uint32Array(batch.count);
-  let count = 0;
-  for (let i = 0; i < batch.count; i++) {
-    const start = batch.starts[i] as number;
-    const end = batch.ends[i] as number;
-    if (!wanted(keyOf(batch.bytes, start, end))) continue;
-    starts[count] = start;
-    ends[count++] = end;
-  }
-  return count === batch.count ? batch : { bytes: batch.bytes, starts, ends, count };
+  return keepRecords(batch, (bytes, start, end) => wanted(keyOf(bytes, start, end)));
 }

@@ -1,6 +1,6 @@
 import { FerryError } from '../errors.js';
 import { type ObjectSelection, objectFilter, selectsObjects } from '../kubernetes/select.js';
-import type { RecordBatch } from '../model/batch.js';
+import { keepRecords, type RecordBatch } from '../model/batch.js';
 import { delegate, type Source } from '../model/source.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
 import { decodeNode } from '../wire/node.js';
@@ -37,14 +37,8 @@ function nodeTest(wanted: (key: Buffer, value: Buffer) => boolean): Test {
 }
 
 async function* filtered(batches: AsyncIterable<RecordBatch>, isWanted: Test): AsyncGenerator<RecordBatch> {
-  for await (const { bytes, starts, ends, count } of batches) {
-    const kept = { bytes, starts: new Uint32Array(count), ends: new Uint32Array(count), count: 0 };
-    for (let i = 0; i < count; i++) {
-      const [start, end] = [starts[i] as number, ends[i] as number];
-      if (!isWanted(bytes, start, end)) continue;
-      kept.starts[kept.count] = start;
-      kept.ends[kept.count++] = end;
-    }
+  for await (const batch of batches) {
+    const kept = keepRecords(batch, isWanted);
     if (kept.count > 0) yield kept;
   }
 }

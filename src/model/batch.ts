@@ -28,6 +28,22 @@ export function batchBytes(batch: RecordBatch): number {
   return total;
 }
 
+/** The records of a batch that `isKept`, sharing its memory; the batch itself when all are. */
+export function keepRecords(batch: RecordBatch, isKept: (bytes: Buffer, start: number, end: number) => boolean): RecordBatch {
+  const { bytes } = batch;
+  const starts = new Uint32Array(batch.count);
+  const ends = new Uint32Array(batch.count);
+  let count = 0;
+  for (let i = 0; i < batch.count; i++) {
+    const start = batch.starts[i] as number;
+    const end = batch.ends[i] as number;
+    if (!isKept(bytes, start, end)) continue;
+    starts[count] = start;
+    ends[count++] = end;
+  }
+  return count === batch.count ? batch : { bytes, starts, ends, count };
+}
+
 /** Packs messages into a batch of their own memory; for small runs and for tests. */
 export function batchOf(records: readonly Uint8Array[]): RecordBatch {
   const starts = new Uint32Array(records.length);

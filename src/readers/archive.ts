@@ -2,7 +2,7 @@ import type { ArchiveReader } from '../archive/reader.js';
 import { RecordScanner } from '../archive/spans.js';
 import { intersectSelections, isSelected } from '../convert/select.js';
 import type { AuthData } from '../model/auth.js';
-import type { RecordBatch } from '../model/batch.js';
+import { keepRecords, type RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
 import { NoteBook } from '../model/note.js';
 import type { KeySelection, Source, SourceInfo } from '../model/source.js';
@@ -56,19 +56,10 @@ class ArchiveSource implements Source {
 
 /** The selected records of a batch, in the batch's own memory. */
 function selectFrom(batch: RecordBatch, scanner: RecordScanner, selection: KeySelection): RecordBatch {
-  const starts = new Uint32Array(batch.count);
-  const ends = new Uint32Array(batch.count);
-  let count = 0;
-  for (let i = 0; i < batch.count; i++) {
-    const start = batch.starts[i] as number;
-    const end = batch.ends[i] as number;
-    const { keyStart, keyEnd } = scanner.scan(batch.bytes, start, end);
-    if (!isSelected(batch.bytes.subarray(keyStart, keyEnd), selection)) continue;
-    starts[count] = start;
-    ends[count] = end;
-    count++;
-  }
-  return { bytes: batch.bytes, starts, ends, count };
+  return keepRecords(batch, (bytes, start, end) => {
+    const { keyStart, keyEnd } = scanner.scan(bytes, start, end);
+    return isSelected(bytes.subarray(keyStart, keyEnd), selection);
+  });
 }
 
 function infoOf(reader: ArchiveReader, location: string, selection: KeySelection): SourceInfo {
