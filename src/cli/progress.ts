@@ -16,7 +16,7 @@ export class ProgressDisplay {
   readonly #enabled: boolean;
   #phase = '';
   #started = 0;
-  #lastShown = 0;
+  #lastShown = Number.NEGATIVE_INFINITY;
   #drawn = false;
 
   constructor(terminal: Terminal, enabled: boolean) {
@@ -31,7 +31,7 @@ export class ProgressDisplay {
       this.clear();
       this.#phase = progress.phase;
       this.#started = now;
-      this.#lastShown = 0;
+      this.#lastShown = Number.NEGATIVE_INFINITY;
     }
     const elapsed = now - this.#started;
     const tty = this.#terminal.stderr.isTTY === true;

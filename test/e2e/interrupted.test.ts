@@ -9,6 +9,8 @@ import { temporaryDirectory } from '../support/temp.js';
 
 /** 48 MB, so that a limited rate keeps a backup busy for as long as a test needs. */
 const KEYS = 4_800;
+/** Progress is told of a second after the read began. */
+const READING = /reading/;
 const directory = temporaryDirectory();
 let server: EtcdServer;
 
@@ -28,8 +30,8 @@ describe.each([
   ['SIGTERM', 143],
 ] as const)('%s', (signal, exit) => {
   test('ends a backup half-way, with nothing left behind', async () => {
-    const args = ['backup', '--from', server.endpoint, '--to', join(directory, 'x.tar'), '--limit-rate', '4M'];
-    const result = await etcdferry(args, { kill: { signal, after: 1_500 } });
+    const args = ['backup', '--from', server.endpoint, '--to', join(directory, 'x.tar'), '--limit-rate', '12M'];
+    const result = await etcdferry(args, { when: { says: READING, act: (child) => child.kill(signal) } });
     expect(result.exit).toBe(exit);
     expect(result.stderr).toMatch(/nothing half-written/);
     expect(readdirSync(directory)).toEqual([]);
@@ -37,14 +39,21 @@ describe.each([
 });
 
 test('a compaction during the read starts it again at a new revision, and says so', async () => {
-  const running = etcdferry(['backup', '--from', server.endpoint, '--to', join(directory, 'y.tar'), '--limit-rate', '8M', '--json']);
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  const args = ['backup', '--from', server.endpoint, '--to', join(directory, 'y.tar'), '--limit-rate', '12M', '--json'];
+  let compacted: Promise<number> | undefined;
+  const act = (): void => {
+    compacted = changeAndCompact();
+  };
+  const result = await etcdferry(args, { when: { says: READING, act } });
+  expect(result.exit).toBe(0);
+  expect(result.stderr).toMatch(/compacted away; starting again/);
+  expect(jsonOf(result)).toMatchObject({ revision: await compacted, restarts: 1, archive: { records: KEYS + 1 } });
+});
+
+async function changeAndCompact(): Promise<number> {
   await server.etcdctl('put', '/k/new', 'new');
   await server.etcdctl('put', '/k/new', 'newer');
   const revision = await revisionOf(server);
   await server.etcdctl('compact', String(revision));
-  const result = await running;
-  expect(result.exit).toBe(0);
-  expect(result.stderr).toMatch(/compacted away; starting again/);
-  expect(jsonOf(result)).toMatchObject({ revision, restarts: 1, archive: { records: KEYS + 1 } });
-});
+  return revision;
+}

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { cleanEnvironment } from './etcd.js';
 
@@ -16,8 +16,8 @@ export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
   readonly stdin?: Uint8Array;
-  /** Sent after the given milliseconds. */
-  readonly kill?: { readonly signal: NodeJS.Signals; readonly after: number };
+  /** What to do, once, when stderr says something that matches: a moment that no clock can tell. */
+  readonly when?: { readonly says: RegExp; readonly act: (child: ChildProcess) => void };
 }
 
 /** Runs `etcdferry` as a process of its own, with none of the caller's ETCD* variables. */
@@ -30,13 +30,17 @@ export function etcdferry(args: readonly string[], options: CliOptions = {}): Pr
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
     child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));
-    child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
+    let when = options.when;
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr.push(chunk);
+      if (when?.says.test(Buffer.concat(stderr).toString()) !== true) return;
+      when.act(child);
+      when = undefined;
+    });
     child.on('error', reject);
     child.stdin.on('error', () => {});
     child.stdin.end(options.stdin);
-    const timer = options.kill && setTimeout(() => child.kill(options.kill?.signal), options.kill.after);
     child.on('close', (exit, signal) => {
-      clearTimeout(timer);
       resolve({ exit, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() });
     });
   });
