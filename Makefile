@@ -40,6 +40,9 @@ soak: dist/.built .cache/etcd/.fetched ## the long rounds of the same tests
 bench: dist/.built .cache/etcd/.fetched ## measure beside etcdctl, in pairs; BENCH_KEYS and BENCH_RUNS choose
 	npm run --silent bench
 
+test-nodes: dist/.built .cache/etcd/.fetched ## all tests on Node 20.19, 22 and 24; NODES chooses
+	test/support/test-nodes.sh
+
 demo: dist/.built .cache/etcd/.fetched ## the main jobs on real etcds: a v3 cluster into another, a v2 tree into v3, compared
 	@test/support/demo.sh
 
