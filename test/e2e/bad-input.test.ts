@@ -1,10 +1,10 @@
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CliResult, etcdferry, jsonOf } from '../support/cli.js';
 import { EtcdServer, etcdVersions, freePort, newestEtcd } from '../support/etcd.js';
 import { load } from '../support/load.js';
+import { mountTmpfs } from '../support/mount.js';
 import { temporaryDirectory } from '../support/temp.js';
 
 const directory = temporaryDirectory();
@@ -150,21 +150,30 @@ describe('files', () => {
     expectOneClearLine(await etcdferry(['backup', '--from', server.endpoint, '--to', at('no/such/x.tar')]), 2, /no\/such/);
   });
 
-  test('a read-only mount, and a full disk', async () => {
-    const [readOnly, full] = [at('read-only'), at('full')];
+  test('a read-only mount', async () => {
+    const readOnly = at('read-only');
     mkdirSync(readOnly);
-    mkdirSync(full);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro,size=1m', 'tmpfs', readOnly]);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', full]);
+    const unmount = mountTmpfs(readOnly, 'ro,size=1m', 'a read-only mount');
+    if (unmount === undefined) return;
     try {
       expectOneClearLine(await etcdferry(['backup', '--from', server.endpoint, '--to', join(readOnly, 'x.tar')]), 1, /read-only/);
+    } finally {
+      unmount();
+    }
+  });
+
+  test('a full disk', async () => {
+    const full = at('full');
+    mkdirSync(full);
+    const unmount = mountTmpfs(full, 'size=64k', 'a full disk');
+    if (unmount === undefined) return;
+    try {
       const noise = Buffer.from(Array.from({ length: 300_000 }, (_, i) => (i * 2654435761) >>> 24));
       await load(server.endpoint, [{ key: Buffer.from('/noise'), value: noise }]);
       expectOneClearLine(await etcdferry(['backup', '--from', server.endpoint, '--to', join(full, 'x.tar')]), 1, /no space/);
       expect(readdirSync(full)).toEqual([]);
     } finally {
-      execFileSync('umount', [readOnly]);
-      execFileSync('umount', [full]);
+      unmount();
     }
   });
 });

@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { quietRun } from '../../src/model/run.js';
 import { createFile } from '../../src/storage/file.js';
 import { spool } from '../../src/storage/spool.js';
+import { mountTmpfs } from '../support/mount.js';
 
 /**
  * A full file system and a read-only one. To mount them takes root; without it a warning says what
@@ -13,32 +13,18 @@ import { spool } from '../../src/storage/spool.js';
  */
 const disk = mkdtempSync(join(tmpdir(), 'etcdferry-full-'));
 const readOnly = mkdtempSync(join(tmpdir(), 'etcdferry-ro-'));
-let mounted = false;
-
-function mount(path: string, options: string): void {
-  execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path], { stdio: 'pipe' });
-}
+let unmountDisk: (() => void) | undefined;
+let unmountReadOnly: (() => void) | undefined;
 
 beforeAll(() => {
-  try {
-    mount(disk, 'size=1m');
-    try {
-      mount(readOnly, 'size=1m,ro');
-      mounted = true;
-    } catch (cause) {
-      execFileSync('umount', [disk], { stdio: 'pipe' });
-      throw cause;
-    }
-  } catch (cause) {
-    console.warn(`no tmpfs can be mounted here: a full disk and a read-only one are NOT tried (${String(cause)})`);
-  }
+  unmountDisk = mountTmpfs(disk, 'size=1m', 'a full disk');
+  unmountReadOnly = mountTmpfs(readOnly, 'size=1m,ro', 'a read-only file system');
 });
 
 afterAll(() => {
-  for (const path of [disk, readOnly]) {
-    if (mounted) execFileSync('umount', [path], { stdio: 'pipe' });
-    rmSync(path, { recursive: true });
-  }
+  unmountDisk?.();
+  unmountReadOnly?.();
+  for (const path of [disk, readOnly]) rmSync(path, { recursive: true });
 });
 
 describe('a full disk', () => {
@@ -49,7 +35,7 @@ describe('a full disk', () => {
       for (let i = 0; i < 40; i++) await sink.write(Buffer.alloc(100_000));
       await sink.finish();
     };
-    if (mounted) await expect(fill()).rejects.toMatchObject({ code: 'no-space', exit: 1, message: expect.stringContaining(path) });
+    if (unmountDisk) await expect(fill()).rejects.toMatchObject({ code: 'no-space', exit: 1, message: expect.stringContaining(path) });
     await sink.abort();
     expect(readdirSync(disk)).toEqual([]);
   });
@@ -59,7 +45,7 @@ describe('a full disk', () => {
       for (let i = 0; i < 40; i++) yield Buffer.alloc(100_000);
     })();
     const spooled = spool(stream, disk, quietRun());
-    if (mounted) await expect(spooled).rejects.toMatchObject({ code: 'no-space', hint: expect.stringContaining('--tmp-dir') });
+    if (unmountDisk) await expect(spooled).rejects.toMatchObject({ code: 'no-space', hint: expect.stringContaining('--tmp-dir') });
     else await (await spooled).close();
     expect(readdirSync(disk)).toEqual([]);
   });
@@ -67,6 +53,6 @@ describe('a full disk', () => {
 
 test('a read-only file system is told as such', async () => {
   const made = createFile(join(readOnly, 'a'), { overwrite: false });
-  if (mounted) await expect(made).rejects.toMatchObject({ code: 'not-writable', message: expect.stringContaining('read-only') });
+  if (unmountReadOnly) await expect(made).rejects.toMatchObject({ code: 'not-writable', message: expect.stringContaining('read-only') });
   else await (await made).abort();
 });
