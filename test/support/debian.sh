@@ -6,7 +6,8 @@
 debian_mirror() {
   local file
   command -v apt-get >/dev/null && command -v dpkg >/dev/null || give_up "this machine has no apt"
-  mirror=$(apt-get indextargets --format '$(REPO_URI) $(SUITE) $(COMPONENT) $(CREATED_BY)' 2>/dev/null |
+  # Without release info: with it, apt leaves out the suites whose lists it has not read yet.
+  mirror=$(apt-get indextargets --no-release-info --format '$(REPO_URI) $(RELEASE) $(COMPONENT) $(CREATED_BY)' 2>/dev/null |
     awk '$4 == "Packages" && $3 == "main" && $2 !~ /[-\/]/ && $1 ~ /debian\/?$/ { print $1; exit }')
   [ -n "$mirror" ] || give_up "apt has no Debian mirror configured"
   keyring=
