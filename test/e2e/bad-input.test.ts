@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type CliResult, etcdferry, jsonOf } from '../support/cli.js';
+import { type CliResult, etcdferry, etcdferryInside, jsonOf } from '../support/cli.js';
 import { EtcdServer, etcdVersions, freePort, newestEtcd } from '../support/etcd.js';
 import { load } from '../support/load.js';
 import { mountTmpfs } from '../support/mount.js';
@@ -51,7 +51,7 @@ describe('the command line', () => {
     [['verify', 'missing.tar'], /no such file/],
     [['completion', 'tcsh'], /tcsh/],
   ])('%j is usage', async (args, says) => {
-    const result = await etcdferry(args, { cwd: directory });
+    const result = await etcdferryInside(args);
     expect(result.stderr + result.stdout.toString()).toMatch(says);
     expect(result.exit).toBe(2);
   });
@@ -125,11 +125,11 @@ describe('files', () => {
   ])('a file that is no archive: %s', async (name, content) => {
     writeFileSync(at(name), content);
     for (const args of [['verify'], ['inspect'], ['ls']]) {
-      const result = await etcdferry([...args, at(name)]);
+      const result = await etcdferryInside([...args, at(name)]);
       expect(result.stderr + result.stdout.toString()).toMatch(/archive/);
       expect(result.exit).toBe(12);
     }
-    expectOneClearLine(await etcdferry(['restore', '--from', at(name), '--to', server.endpoint]), 12, /archive/);
+    expectOneClearLine(await etcdferryInside(['restore', '--from', at(name), '--to', server.endpoint]), 12, /archive/);
     expect(await etcdferry(['verify', '-'], { stdin: content })).toMatchObject({ exit: 12 });
   });
 
