@@ -92,26 +92,24 @@ class TreeConversion {
 
   #survey(each: PlacedNode): void {
     const { node, expiration, isEmptyDirectory } = each;
-    const example = showKey(node.path);
     if (this.#isExpired(expiration)) {
-      this.notes.add('expired-node-dropped', 'nodes left out because they, or a directory above them, have expired', {
-        lossy: true,
-        example,
-      });
+      const message = 'nodes left out because they, or a directory above them, have expired';
+      this.notes.add('expired-node-dropped', message, { lossy: true, example: showKey(node.path) });
     } else if (isEmptyDirectory) {
-      this.notes.add('empty-directory', 'empty directories left out: v3 has keys only', { lossy: true, example });
+      this.notes.add('empty-directory', 'empty directories left out: v3 has keys only', { lossy: true, example: showKey(node.path) });
     } else if (!node.dir) {
       this.#mapping.mapKey(node.path);
       this.keys++;
-      if (expiration !== 0n) this.#surveyExpiration(expiration, example);
+      if (expiration !== 0n) this.#surveyExpiration(expiration, node.path);
     }
   }
 
-  #surveyExpiration(expiration: bigint, example: string): void {
+  #surveyExpiration(expiration: bigint, path: Buffer): void {
     const second = expirationSecond(expiration);
     this.#seconds.add(second);
     if (second * 1_000_000_000n === expiration) return;
-    this.notes.add('expiration-rounded', 'keys that expire up to a second later: a lease has whole seconds', { example });
+    const message = 'keys that expire up to a second later: a lease has whole seconds';
+    this.notes.add('expiration-rounded', message, { example: showKey(path) });
   }
 
   #isExpired(expiration: bigint): boolean {
