@@ -4,9 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type CliResult, etcdferry, jsonOf } from '../support/cli.js';
 import { revisionOf } from '../support/compare.js';
 import { EtcdServer, etcdVersions, etcdWithV2, newestEtcd } from '../support/etcd.js';
-import { expectSame, indexOf, keysOfServer, keysOfTree, type MovedTree, treeOfServer } from '../support/migrated.js';
+import { expectSame, gather, indexOf, keysOfServer, keysOfTree, type MovedTree, treeOfServer } from '../support/migrated.js';
 import { temporaryDirectory } from '../support/temp.js';
 import { V2Client, writeArticleTree, writeEveryKind } from '../support/v2.js';
+import { fixtureAnswers, UnpackedDataDir, V2_FIXTURES } from '../support/v2-data.js';
 
 const V2 = ['--enable-v2'];
 const HIDDEN = ['/_top', '/app/_hidden', '/app/_hidden/_more'];
@@ -24,6 +25,7 @@ interface Report {
 }
 
 const report = (result: CliResult): Report => jsonOf(result) as Report;
+const fixtureTree = (fixture: string): MovedTree => fixtureAnswers(fixture).reduce((tree, node) => gather(node, tree), gather({}));
 const codes = (result: CliResult): string[] => report(result).notes.map(({ code }) => code);
 
 describe("the article's tree", () => {
@@ -191,6 +193,42 @@ describe('a tree that every kind of write has left', () => {
     const before = await revisionOf(target);
     expect(report(await migrate())).toMatchObject({ written: { written: 0, leasesGranted: 0 } });
     expect(await revisionOf(target)).toBe(before);
+  });
+});
+
+describe('the trees in testdata, left by some thousand writes', () => {
+  const hidden = ['--include-hidden', '/app/_hidden'];
+
+  test('served once more, one goes from server to archive to server, and to v3', async () => {
+    using unpacked = new UnpackedDataDir('v34');
+    const [source, copy, target] = await Promise.all([
+      EtcdServer.start(etcdWithV2(), { dataDir: unpacked.path, args: [...V2, '--force-new-cluster'] }),
+      EtcdServer.start(etcdWithV2(), { args: V2 }),
+      EtcdServer.start(newestEtcd()),
+    ]);
+    try {
+      const tree = await treeOfServer(source, ['/app/_hidden']);
+      expect(tree.size).toBeGreaterThan(1500);
+      const backup = await etcdferry(['backup', '--api', 'v2', '--from', source.endpoint, '--to', at('v34.tar'), ...hidden, '--json']);
+      expect(backup.exit).toBe(3);
+      expect(codes(backup)).toEqual(['value-not-utf8']);
+      expect(await etcdferry(['restore', '--from', at('v34.tar'), '--to', copy.endpoint])).toMatchObject({ exit: 0 });
+      expectSame(await treeOfServer(copy, ['/app/_hidden']), tree, 1);
+      await etcdferry(['migrate', '--from', source.endpoint, '--to', target.endpoint, ...hidden]);
+      expectSame(await keysOfServer(target), keysOfTree(tree), LEASE_WITHIN);
+    } finally {
+      await Promise.all([source.stop(), copy.stop(), target.stop()]);
+    }
+  });
+
+  test.concurrent.each(V2_FIXTURES)('the files of %s become the keys its server told of', async (fixture) => {
+    using unpacked = new UnpackedDataDir(fixture);
+    await using target = await EtcdServer.start(newestEtcd());
+    expect((await etcdferry(['migrate', '--from', unpacked.path, '--to', target.endpoint])).exit).toBe(3);
+    const told = keysOfTree(fixtureTree(fixture));
+    // Hidden nodes of which the server told nothing come along.
+    const keys = [...(await keysOfServer(target))].filter(([key]) => told.has(key) || !key.includes('/_'));
+    expectSame(new Map(keys), told, LEASE_WITHIN);
   });
 });
 

@@ -28,11 +28,16 @@ export class UnpackedDataDir implements Disposable {
   }
 }
 
-/** What the server said of its tree before it stopped: a line per node (`nodeLine`), by path. */
-export function fixtureTruth(fixture: string): Map<string, string> {
+/** What the server said of its tree before it stopped: the root, then the hidden directory. */
+export function fixtureAnswers(fixture: string): ApiNode[] {
   const listed = JSON.parse(gunzipSync(readFileSync(join(DATA, `${fixture}.tree.json.gz`))).toString()) as { node: ApiNode };
   const hidden = JSON.parse(readFileSync(join(DATA, `${fixture}.hidden.json`)).toString()) as { node: ApiNode };
-  return apiLines(hidden.node, apiLines(listed.node));
+  return [listed.node, hidden.node];
+}
+
+/** The same as a line per node (`nodeLine`), by path. */
+export function fixtureTruth(fixture: string): Map<string, string> {
+  return fixtureAnswers(fixture).reduce((lines, node) => apiLines(node, lines), new Map<string, string>());
 }
 
 /** The X-Etcd-Index it answered with. */
