@@ -1,26 +1,36 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
-import type { VerifyResult } from '../jobs/verify.js';
+import type { ArchiveAccount } from '../archive/account.js';
+import type { FerryError } from '../errors.js';
+import type { FilesAccount, VerifyResult } from '../jobs/verify.js';
 import { parseLocation } from '../locations/parse.js';
 import { type Command, type Declared, exitStatus, shownRun } from './command.js';
 import { formatBytes, plural } from './format.js';
-import { errorJson, toJson } from './json.js';
-import { outputOptions, spoolOptions } from './options.js';
+import { errorJson, notesJson, toJson } from './json.js';
+import { sayNotes } from './notes.js';
+import { dataDirOptions, fileOptions, outputOptions, readOptions, spoolOptions } from './options.js';
 import { sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
 
 const build = (yargs: Argv) =>
   yargs
-    .positional('location', { type: 'string', array: true, demandOption: true, describe: 'Archives to prove whole; - for stdin' })
-    .options({ ...spoolOptions, ...outputOptions } as const)
+    .positional('location', {
+      type: 'string',
+      array: true,
+      demandOption: true,
+      describe: 'Archives (- for stdin), snapshot files, data dirs',
+    })
+    .options({ api: readOptions.api, ...fileOptions, ...dataDirOptions, ...spoolOptions, ...outputOptions } as const)
     .example('$0 verify etcd.tar', 'read every byte and check every digest')
+    .example('$0 verify snapshot.db /var/lib/etcd', 'an etcd snapshot file, and a stopped member')
     .example('$0 verify backups/*.tar --json', 'one object a line, a summary last')
-    .epilogue(exitStatus(0, 1, 2, 12, 13, 130));
+    .epilogue(exitStatus(0, 1, 2, 3, 12, 13, 130));
 
 type Arguments = Declared<typeof build>;
+type WholeResult = Exclude<VerifyResult, { readonly error: FerryError }>;
 
 export const verifyCommand: Command<Arguments> = {
   spec: 'verify <location..>',
-  describe: 'Prove archives whole',
+  describe: "Prove archives and etcd's own files whole",
   build,
   run,
 };
@@ -49,9 +59,8 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
 
 async function tell(result: VerifyResult, terminal: Terminal): Promise<void> {
   if (result.error === undefined) {
-    const { account } = result;
-    const at = `${account.header.api === 'v2' ? 'index' : 'revision'} ${account.header.revision}`;
-    await put(terminal, `${result.location}: whole, ${plural(account.records, 'record')} at ${at}, ${formatBytes(account.size)}\n`);
+    await put(terminal, `${result.location}: ${wholeText(result)}\n`);
+    if (result.kind !== 'archive') sayNotes(terminal, result.account.notes);
     return;
   }
   const { message, hint } = result.error;
@@ -62,22 +71,29 @@ async function tell(result: VerifyResult, terminal: Terminal): Promise<void> {
   if (hint !== undefined) say(terminal, `  ${hint}`);
 }
 
+function wholeText(result: WholeResult): string {
+  const info = result.kind === 'archive' ? result.account.header : result.account.source;
+  const at = `${info.api === 'v2' ? 'index' : 'revision'} ${info.revision}`;
+  if (result.kind === 'archive')
+    return `whole archive, ${plural(result.account.records, 'record')} at ${at}, ${formatBytes(result.account.size)}`;
+  const { records, rawBytes } = result.account;
+  const kind = result.kind === 'data-dir' ? `data dir (${info.api})` : 'snapshot file';
+  return `whole ${kind}, ${plural(records, info.api === 'v2' ? 'node' : 'key')} at ${at}, ${formatBytes(rawBytes)} in them`;
+}
+
 /** A line of `verify --json`. */
 function resultJson(result: VerifyResult): object {
   const head = { schema: 'etcdferry.verify/v1', location: result.location, whole: result.error === undefined };
   if (result.error !== undefined) return { ...errorJson(result.error), ...head };
-  const { account } = result;
-  return {
-    ...head,
-    kind: 'archive',
-    formatVersion: account.header.formatVersion,
-    api: account.header.api,
-    order: account.header.order,
-    revision: account.header.revision,
-    records: account.records,
-    rawBytes: account.rawBytes,
-    size: account.size,
-    sha256: account.sha256,
-    digests: account.digests,
-  };
+  return { ...head, kind: result.kind, ...(result.kind === 'archive' ? archiveFields(result.account) : filesFields(result.account)) };
+}
+
+function archiveFields({ header, records, rawBytes, size, sha256, digests }: ArchiveAccount): object {
+  const { formatVersion, api, order, revision } = header;
+  return { formatVersion, api, order, revision, records, rawBytes, size, sha256, digests };
+}
+
+function filesFields({ source, records, rawBytes, leases, notes }: FilesAccount): object {
+  const { api, order, revision } = source;
+  return { api, order, [api === 'v2' ? 'index' : 'revision']: revision, records, rawBytes, leases, notes: notesJson(notes) };
 }

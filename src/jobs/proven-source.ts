@@ -2,7 +2,7 @@ import { openArchive } from '../archive/open.js';
 import { proveArchive } from '../archive/prove.js';
 import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
 import { detect } from '../locations/detect.js';
-import { openSource, type SourceRequest, withObjects } from '../locations/source.js';
+import { openSource, refuseStrayFlags, type SourceRequest, withObjects } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
 import { closing, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
@@ -17,6 +17,7 @@ export async function openProven(request: SourceRequest, run: RunContext): Promi
   const { location } = request;
   const isArchive = location.kind === 'stdio' || (location.kind === 'path' && !(await readsOtherwise(location.path)));
   if (!isArchive) return openSource(request, run);
+  refuseStrayFlags(request, 'archive');
   const bytes = await openArchiveBytes(request, run);
   try {
     await proveArchive(bytes, run, archiveLimits(request));

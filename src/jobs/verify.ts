@@ -2,16 +2,34 @@ import type { ArchiveAccount } from '../archive/account.js';
 import { proveArchive } from '../archive/prove.js';
 import { FerryError, worstExit } from '../errors.js';
 import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
-import type { SourceRequest } from '../locations/source.js';
+import { detect } from '../locations/detect.js';
+import { apisWithKeys } from '../locations/files.js';
+import { openSource, type SourceRequest } from '../locations/source.js';
+import { batchBytes } from '../model/batch.js';
+import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
+import type { Api, Source, SourceInfo } from '../model/source.js';
 
-/** What became of one location: the account of a whole archive, or what is wrong with it. */
+/** What was read to the end of etcd's own files. */
+export interface FilesAccount {
+  readonly source: SourceInfo;
+  /** v3: keys. v2: nodes. */
+  readonly records: number;
+  /** Of all records, in bytes. */
+  readonly rawBytes: number;
+  readonly leases: number;
+  readonly notes: readonly Note[];
+}
+
+/** What became of one location: the account of what is whole, or what is wrong with it. */
 export type VerifyResult =
-  | { readonly location: string; readonly account: ArchiveAccount; readonly error?: undefined }
-  | { readonly location: string; readonly account?: undefined; readonly error: FerryError };
+  | { readonly location: string; readonly kind: 'archive'; readonly account: ArchiveAccount; readonly error?: undefined }
+  | { readonly location: string; readonly kind: 'snapshot-file' | 'data-dir'; readonly account: FilesAccount; readonly error?: undefined }
+  | { readonly location: string; readonly error: FerryError };
 
 /**
- * Proves archives whole, every byte of them, one after the other.
+ * Proves archives and etcd's own files whole, every byte of them that counts, one after the other. A
+ * data dir with both a v2 tree and v3 keys has two results, unless its request names an API.
  *
  * @throws FerryError only when the run is stopped; what is wrong with a location is in its result
  */
@@ -20,7 +38,7 @@ export async function* verify(requests: readonly SourceRequest[], run: RunContex
     run.signal.throwIfAborted();
     const location = request.location.text;
     try {
-      yield { location, account: await verifyOne(request, run) };
+      yield* verifyOne(request, run);
     } catch (thrown) {
       run.signal.throwIfAborted();
       yield { location, error: FerryError.from(thrown) };
@@ -30,14 +48,76 @@ export async function* verify(requests: readonly SourceRequest[], run: RunContex
 
 /** The exit status of a `verify` with these results. */
 export function exitOfResults(results: readonly VerifyResult[]): number {
-  return worstExit(results.map((result) => result.error?.exit ?? 0));
+  return worstExit(results.map((result) => result.error?.exit ?? (isLossy(result) ? 3 : 0)));
 }
 
-async function verifyOne(request: SourceRequest, run: RunContext): Promise<ArchiveAccount> {
+/** True where a reader knows of records that the files can no longer give. */
+function isLossy(result: VerifyResult): boolean {
+  return result.error === undefined && result.kind !== 'archive' && result.account.notes.some((note) => note.lossy);
+}
+
+async function* verifyOne(request: SourceRequest, run: RunContext): AsyncIterable<VerifyResult> {
+  const { location } = request;
+  const { text } = location;
+  const kind = location.kind === 'path' ? await detect(location.path) : undefined;
+  if (kind === 'snapshot-file') {
+    yield { location: text, kind, account: await readFiles(onlyFor(kind, request), run) };
+  } else if (kind === 'data-dir') {
+    for (const api of await apisOf(request, run)) {
+      yield { location: text, kind, account: await readFiles({ ...onlyFor(kind, request), api }, run) };
+    }
+  } else yield { location: text, kind: 'archive', account: await proveOne(request, run) };
+}
+
+async function proveOne(request: SourceRequest, run: RunContext): Promise<ArchiveAccount> {
   const bytes = await openArchiveBytes(request, run);
   try {
     return await proveArchive(bytes, run, archiveLimits(request));
   } finally {
     await bytes.close();
   }
+}
+
+/** With several locations a flag is for those of them that it means something to. */
+function onlyFor(kind: 'snapshot-file' | 'data-dir', request: SourceRequest): SourceRequest {
+  const { api, walDir, includeUncommitted, maxMemory, skipHashCheck, ...rest } = request;
+  if (kind === 'snapshot-file') return skipHashCheck === undefined ? rest : { ...rest, skipHashCheck };
+  return {
+    ...rest,
+    ...(api === undefined ? {} : { api }),
+    ...(walDir === undefined ? {} : { walDir }),
+    ...(includeUncommitted === undefined ? {} : { includeUncommitted }),
+    ...(maxMemory === undefined ? {} : { maxMemory }),
+  };
+}
+
+/** An empty data dir is read through the API that etcd serves today. */
+async function apisOf(request: SourceRequest, run: RunContext): Promise<readonly Api[]> {
+  if (request.api !== undefined) return [request.api];
+  const { v2, v3 } = await apisWithKeys(request, run);
+  return v2 ? (v3 ? ['v2', 'v3'] : ['v2']) : ['v3'];
+}
+
+/** Reads leases, users and every record of a source, all of which its reader checks. */
+async function readFiles(request: SourceRequest, run: RunContext): Promise<FilesAccount> {
+  const source = await openSource(request, run);
+  try {
+    const leases = await countLeases(source);
+    await source.auth();
+    let [records, rawBytes] = [0, 0];
+    for await (const batch of source.records()) {
+      run.signal.throwIfAborted();
+      records += batch.count;
+      rawBytes += batchBytes(batch);
+    }
+    return { source: source.info, records, rawBytes, leases, notes: source.notes.list() };
+  } finally {
+    await source.close();
+  }
+}
+
+async function countLeases(source: Source): Promise<number> {
+  let leases = 0;
+  for await (const batch of source.leases()) leases += batch.length;
+  return leases;
 }

@@ -1,7 +1,7 @@
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
 import type { Api, Source } from '../model/source.js';
-import { dataDirApis } from '../readers/data-dir-apis.js';
+import { type DataDirApis, dataDirApis } from '../readers/data-dir-apis.js';
 import { openDataDirV2 } from '../readers/data-dir-v2.js';
 import { openDataDirV3 } from '../readers/data-dir-v3.js';
 import { openSnapshotFile } from '../readers/snapshot-file.js';
@@ -31,7 +31,7 @@ export async function openSnapshot(request: SourceRequest, path: string, run: Ru
  */
 export async function openDataDir(request: SourceRequest, path: string, run: RunContext): Promise<Source> {
   const replay = only(request, ['walDir', 'includeUncommitted', 'maxMemory']);
-  const api = request.api ?? (await apiWithKeys(path, replay, run));
+  const api = request.api ?? (await apiWithKeys(request, path, run));
   if (api === 'v3') return openDataDirV3(path, { ...fileOptions(request), ...replay }, run);
   if (request.revision !== undefined || request.history !== undefined) {
     throw new FerryError('usage', '--revision and --history are for v3: a v2 store keeps no past states');
@@ -39,8 +39,19 @@ export async function openDataDir(request: SourceRequest, path: string, run: Run
   return openDataDirV2(path, { location: request.location.text, selection: request.selection, ...replay }, run);
 }
 
-async function apiWithKeys(path: string, replay: Parameters<typeof dataDirApis>[1], run: RunContext): Promise<Api> {
-  const { v2, v3 } = await dataDirApis(path, replay, run);
+/**
+ * Which APIs a data dir holds keys of.
+ *
+ * @throws FerryError as the readers do, and `usage` for a location that is no path
+ */
+export async function apisWithKeys(request: SourceRequest, run: RunContext): Promise<DataDirApis> {
+  const { location } = request;
+  if (location.kind !== 'path') throw new FerryError('usage', `${location.text} is no data dir`);
+  return dataDirApis(location.path, only(request, ['walDir', 'includeUncommitted', 'maxMemory']), run);
+}
+
+async function apiWithKeys(request: SourceRequest, path: string, run: RunContext): Promise<Api> {
+  const { v2, v3 } = await apisWithKeys(request, run);
   if (v2 && v3) {
     throw new FerryError('usage', `${path} holds both a v2 tree and v3 keys`, { hint: 'Say which with --api v2 or --api v3.' });
   }

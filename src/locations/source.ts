@@ -99,7 +99,12 @@ const MEANT_FOR: readonly (readonly [flag: string, field: keyof SourceRequest, k
   ['history', 'history', ['snapshot-file', 'data-dir']],
 ];
 
-function refuseStrayFlags(request: SourceRequest, found: Found | 'live' | 'stdio'): void {
+/**
+ * Refuses a flag that means nothing to the kind of source found.
+ *
+ * @throws FerryError `usage`
+ */
+export function refuseStrayFlags(request: SourceRequest, found: Found | 'live' | 'stdio'): void {
   if (found === 'missing') return;
   const stray = MEANT_FOR.find(([, field, kinds]) => request[field] !== undefined && !kinds.includes(found));
   if (stray === undefined) return;
