@@ -1,6 +1,6 @@
 # Everything a developer or CI does. `make` alone says what there is.
 .DEFAULT_GOAL := help
-.PHONY: help build check test soak demo bench test-nodes kubernetes-schema kubernetes-golden clean
+.PHONY: help build check test soak demo demo-files demo-live bench test-nodes kubernetes-schema kubernetes-golden clean
 
 NPM := npm --no-fund --no-audit --loglevel=error
 
@@ -43,7 +43,13 @@ bench: dist/.built .cache/etcd/.fetched ## measure beside etcdctl and curl, in p
 test-nodes: dist/.built .cache/etcd/.fetched ## all tests on Node 20.19, 22 and 24; NODES chooses
 	test/support/test-nodes.sh
 
-demo: dist/.built .cache/etcd/.fetched ## the main jobs on real etcds: a v3 cluster into another, a v2 tree into v3, compared
+demo: demo-files ## both of the next two, one after the other
+	@$(MAKE) --no-print-directory demo-live
+
+demo-files: dist/.built ## with no server at all: a v2 data dir becomes a snapshot file and an archive, both are proven
+	@test/support/demo-files.sh
+
+demo-live: dist/.built .cache/etcd/.fetched ## the main jobs on real etcds: a v3 cluster into another, a v2 tree into v3, compared
 	@test/support/demo.sh
 
 kubernetes-schema: node_modules/.installed ## make src/kubernetes/schema/table.ts again (see test/support/fetch-kubernetes.sh)
