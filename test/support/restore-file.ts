@@ -19,11 +19,20 @@ export async function snapshotStatus(
 }
 
 /** A server started from a snapshot file by `snapshot restore`; it takes its data dir with it. */
-export async function restored(etcd: EtcdBinaries, file: string, options: StartOptions = {}): Promise<EtcdServer> {
+export async function restored(
+  etcd: EtcdBinaries,
+  file: string,
+  { skipHashCheck = false, ...options }: StartOptions & { readonly skipHashCheck?: boolean } = {},
+): Promise<EtcdServer> {
   const parent = mkdtempSync(join(tmpdir(), 'restored-'));
   const dataDir = join(parent, 'data');
-  await run(etcd.snapshotTool, ['snapshot', 'restore', file, '--data-dir', dataDir], { env: { ...cleanEnvironment(), ETCDCTL_API: '3' } });
+  const unchecked = skipHashCheck ? ['--skip-hash-check'] : [];
+  await run(etcd.snapshotTool, ['snapshot', 'restore', file, '--data-dir', dataDir, ...unchecked], {
+    env: { ...cleanEnvironment(), ETCDCTL_API: '3' },
+  });
   const server = await EtcdServer.start(etcd, { ...options, dataDir });
+  // It listens before it serves. With authentication on it answers that a user is missing, which will do.
+  await server.etcdctl('--dial-timeout', '30s', '--command-timeout', '30s', 'get', 'x').catch(() => {});
   const stop = server.stop.bind(server);
   server.stop = async () => {
     await stop();
