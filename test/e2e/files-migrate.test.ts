@@ -31,7 +31,7 @@ async function migratedByEtcdctl(dataDir: string, copy: string): Promise<Map<str
   const env = { ...cleanEnvironment(), ETCDCTL_API: '3' };
   execFileSync(join(etcd.dir, 'etcdctl'), ['migrate', '--data-dir', copy], { env, stdio: 'ignore' });
   await using server = await restored(etcd, join(copy, 'member/snap/db'), { skipHashCheck: true });
-  return served(server);
+  return await served(server);
 }
 
 /** When a node goes, in nanoseconds since the Unix epoch: at its own expiration or that of a directory above it; 0n for never. */
@@ -67,11 +67,13 @@ describe.each(V2_FIXTURES)('the data dir of %s, migrated', (fixture) => {
       const ours = await served(server);
       const values = new Map([...ours].map(([key, { value }]) => [key, value]));
       for (const [key, { value, lease }] of theirs) {
-        expect(values.get(key), key).toBe(value);
+        // Where the value is not UTF-8 the tool has what a .snap made of it, and ours the bytes of the WAL.
+        expect(text(values.get(key)), key).toBe(text(value));
         expect(lease).toBe(0n);
         values.delete(key);
       }
       expect(theirs.size).toBeGreaterThan(600);
+      expect(Buffer.from(ours.get('/raw')?.value ?? '', 'base64').toString('latin1')).toBe('\xff\xfe\0binary');
       expect([...values.keys()].filter((key) => !key.includes('/_'))).toEqual([]);
       expect(values.size).toBeGreaterThan(10);
       await expectLeases(server, ours, expires);
@@ -113,6 +115,10 @@ async function expectLeases(server: EtcdServer, ours: Map<string, Served>, expir
     const remaining = BigInt(/remaining\((\d+)s\)/.exec(told)?.[1] ?? 0);
     expect(Math.abs(Number(remaining - seconds)), told).toBeLessThan(60);
   }
+}
+
+function text(base64: string | undefined): string | undefined {
+  return base64 === undefined ? undefined : Buffer.from(base64, 'base64').toString();
 }
 
 function keysListed({ stdout }: { readonly stdout: Buffer }): string[] {

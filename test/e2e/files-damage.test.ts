@@ -1,0 +1,162 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { testdata } from '../support/bytes.js';
+import { etcdferry, jsonOf } from '../support/cli.js';
+import { EtcdServer, etcdVersions } from '../support/etcd.js';
+import { temporaryDirectory } from '../support/temp.js';
+import { UnpackedDataDir } from '../support/v2-data.js';
+import { v2 } from '../support/v2-workload.js';
+import { base64, v3 } from '../support/v3-workload.js';
+
+const directory = temporaryDirectory();
+const at = (name: string): string => join(directory, name);
+const PAGE = 4096;
+const TRAILER = 32;
+
+/** The same pages with a SHA-256 behind them that says they are whole. */
+function sealed(pages: Buffer): Buffer {
+  return Buffer.concat([pages, createHash('sha256').update(pages).digest()]);
+}
+
+const flipped = (bytes: Buffer, offset: number): Buffer => {
+  const changed = Buffer.from(bytes);
+  changed[offset] = (changed[offset] as number) ^ 1;
+  return changed;
+};
+
+/** Where the first leaf page with entries lies (bbolt page.go: flags 2, then the count). */
+function firstLeaf(pages: Buffer): number {
+  for (let page = 2 * PAGE; page < pages.length; page += PAGE) {
+    if (pages.readUInt16LE(page + 8) === 2 && pages.readUInt16LE(page + 10) > 1) return page;
+  }
+  throw new Error('no leaf page');
+}
+
+/** Damage is one line and 12, and nothing comes to be under the target's name. */
+async function expectDamage(path: string, says: RegExp, ...flags: string[]): Promise<void> {
+  const target = at('of-damage.tar');
+  const result = await etcdferry(['backup', '--from', path, '--to', target, ...flags]);
+  expect(result, result.stderr).toMatchObject({ exit: 12 });
+  expect(result.stderr).toMatch(says);
+  expect(result.stderr.trimEnd().split('\n').length).toBeLessThanOrEqual(2);
+  expect(existsSync(target)).toBe(false);
+}
+
+test('a snapshot file cut short, or changed, is damaged to backup and to verify', async () => {
+  const whole = testdata('etcd-v3/v3-35.db.gz');
+  const pages = whole.subarray(0, -TRAILER);
+  const leaf = firstLeaf(pages);
+  const damaged: [string, Buffer, RegExp][] = [
+    ['cut-meta.db', whole.subarray(0, 1000), /ends after 1000 bytes/],
+    ['cut-pages.db', whole.subarray(0, 512 * 321), /ends after/],
+    ['cut-trailer.db', whole.subarray(0, -1), /SHA-256|ends/],
+    ['changed.db', flipped(whole, 500_000), /SHA-256/],
+    ['page-id.db', sealed(flipped(pages, leaf)), /page/],
+    ['page-flags.db', sealed(flipped(pages, leaf + 8)), /page/],
+    ['page-count.db', sealed(flipped(pages, leaf + 11)), /page/],
+  ];
+  for (const [name, bytes, says] of damaged) {
+    writeFileSync(at(name), bytes);
+    await expectDamage(at(name), says);
+  }
+  const verified = await etcdferry(['verify', '--json', ...damaged.map(([name]) => at(name))]);
+  expect(verified.exit).toBe(12);
+  const lines = verified.stdout.toString().trimEnd().split('\n');
+  const results = lines.map((line) => JSON.parse(line) as { whole: boolean; error?: { exit: number } });
+  expect(results.slice(0, -1).map(({ whole, error }) => [whole, error?.exit])).toEqual(damaged.map(() => [false, 12]));
+});
+
+test('a raw copy of a db is read when that is asked for', async () => {
+  writeFileSync(at('raw.db'), testdata('etcd-v3/v3-34.db.gz').subarray(0, -TRAILER));
+  await expectDamage(at('raw.db'), /no SHA-256[\s\S]*--skip-hash-check/);
+  expect(await etcdferry(['verify', at('raw.db'), '--skip-hash-check'])).toMatchObject({ exit: 0 });
+});
+
+describe('a data dir', () => {
+  const wal = 'member/wal/0000000000000000-0000000000000000.wal';
+
+  test('with a bad CRC in the middle of its WAL is damaged', async () => {
+    using dir = new UnpackedDataDir('v34');
+    const path = join(dir.path, wal);
+    writeFileSync(path, flipped(readFileSync(path), 200_000));
+    await expectDamage(dir.path, /CRC|crc/, '--api', 'v2');
+    expect(await etcdferry(['verify', dir.path])).toMatchObject({ exit: 12 });
+  });
+
+  test('with a torn tail is read up to there, and that is told', async () => {
+    using dir = new UnpackedDataDir('v238');
+    const path = join(dir.path, wal);
+    truncateSync(path, readFileSync(path).length - 5);
+    const result = await etcdferry(['backup', '--from', dir.path, '--to', at('torn.tar')]);
+    expect(result).toMatchObject({ exit: 0 });
+    expect(result.stderr).toMatch(/not wholly written/);
+  });
+
+  test('whose newest .snap has a bad CRC is read from the one before, and that is told', async () => {
+    using dir = new UnpackedDataDir('v238');
+    const names = readdirSync(join(dir.path, 'member/snap')).filter((name) => name.endsWith('.snap'));
+    const newest = join(dir.path, 'member/snap', names.sort().at(-1) as string);
+    const bytes = readFileSync(newest);
+    const before = await etcdferry(['backup', '--from', dir.path, '--to', at('before.tar'), '--json']);
+    writeFileSync(newest, flipped(bytes, bytes.length >> 1));
+    const after = await etcdferry(['backup', '--from', dir.path, '--to', at('after.tar'), '--json']);
+    expect(after).toMatchObject({ exit: 0 });
+    const [one, other] = [before, after].map((run) => jsonOf(run) as { archive: { digests: object }; notes: { code: string }[] });
+    expect(other?.archive.digests).toEqual(one?.archive.digests);
+    expect(other?.notes.map(({ code }) => code)).toContain('snap-damaged');
+  });
+});
+
+describe.each(etcdVersions())('a member of etcd $version', (etcd) => {
+  test('is refused while it runs; killed with writes in flight, all it acknowledged is in the backup', async () => {
+    await using server = await EtcdServer.start(etcd, { args: ['--enable-v2', '--snapshot-count', '300'] });
+    await server.etcdctl('--dial-timeout', '30s', '--command-timeout', '30s', 'put', 'first', '1');
+    const acknowledged = new Map<string, string>();
+    const nodes = new Map<string, number>();
+    const put = async (writer: number, i: number): Promise<void> => {
+      const key = `key ${writer} ${i}`;
+      const answer = await v3(server.endpoint, 'kv/put', { key: base64(key), value: base64(`value ${i}`) });
+      acknowledged.set(key, (answer.header as { revision: string }).revision);
+    };
+    const set = async (writer: number, i: number): Promise<void> => {
+      const path = `/node/${writer}-${i}`;
+      const { status, index } = await v2(server.endpoint, 'PUT', path, `value=${i}`);
+      if (status < 300) nodes.set(path, Number(index));
+    };
+    const write = async (writer: number): Promise<void> => {
+      for (let i = 0; ; i++) await (writer % 2 === 0 ? put(writer, i) : set(writer, i));
+    };
+    // Each ends when the server does.
+    const writers = Array.from({ length: 8 }, (_, writer) => write(writer).catch(() => {}));
+    const refused = await etcdferry(['backup', '--from', server.dataDir, '--api', 'v3', '--to', at('running.tar')]);
+    expect(refused).toMatchObject({ exit: 2 });
+    expect(refused.stderr).toMatch(/is in use: a process holds a lock[\s\S]*Stop the member first/);
+    expect(existsSync(at('running.tar'))).toBe(false);
+    await server.kill('SIGKILL');
+    await Promise.all(writers);
+
+    for (const api of ['v2', 'v3']) {
+      const archive = at(`killed-${etcd.version}-${api}.tar`);
+      expect(await etcdferry(['backup', '--from', server.dataDir, '--api', api, '--to', archive])).toMatchObject({ exit: 0 });
+    }
+    const listed = async (api: string): Promise<Record<string, unknown>[]> => {
+      const { stdout } = await etcdferry(['ls', at(`killed-${etcd.version}-${api}.tar`), '--json']);
+      const lines = stdout.toString().trimEnd().split('\n').slice(0, -1);
+      return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+    };
+    const keys = new Map((await listed('v3')).map(({ key, modRevision }) => [key, String(modRevision)]));
+    expect(acknowledged.size).toBeGreaterThan(50);
+    for (const [key, revision] of acknowledged) expect(keys.get(key), key).toBe(revision);
+    const paths = new Set((await listed('v2')).map(({ path }) => path));
+    expect(nodes.size).toBeGreaterThan(20);
+    for (const path of nodes.keys()) expect(paths.has(path), path).toBe(true);
+    const both = await etcdferry(['verify', server.dataDir]);
+    expect(both.stdout.toString()).toMatch(/data dir \(v2\)[\s\S]*data dir \(v3\)/);
+    expect(both.exit).toBe(0);
+    const asked = await etcdferry(['backup', '--from', server.dataDir, '--to', at('which.tar')]);
+    expect(asked).toMatchObject({ exit: 2 });
+    expect(asked.stderr).toMatch(/--api v2 or --api v3/);
+  });
+});
