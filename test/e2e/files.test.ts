@@ -103,7 +103,7 @@ describe.each(['v3-34', 'v3-35'])('the history of %s', (name) => {
     await done('backup', '--from', source, '--history', '--to', at('history.tar'), '--overwrite');
     await done('restore', '--from', at('history.tar'), '--to', at('history.db'), '--overwrite');
     expect(await document('hashkv', at('history.db'))).toMatchObject({ hash, compactRevision: compact_revision });
-    for (const etcd of etcdVersions()) {
+    for (const etcd of etcdVersions().filter(({ minor }) => process.env.SOAK !== undefined || name.endsWith(minor.replace('.', '')))) {
       await using server = await restored(etcd, at('history.db'));
       const answer = JSON.parse(await server.etcdctl('endpoint', 'hashkv', '-w', 'json')) as [HashKvAnswer];
       expect(answer[0].HashKV, `told by etcd ${etcd.version}`).toMatchObject({ hash, compact_revision });
