@@ -30,7 +30,7 @@ const EXIT_STATUS: Readonly<Record<number, string>> = {
   11: 'the target holds something that is in the way',
   12: 'damaged or incomplete',
   13: 'whole, but of a format this release does not know',
-  130: 'interrupted (143: terminated); nothing half-written is left',
+  130: 'interrupted (143: terminated); nothing half-written is left under a final name',
 };
 
 /** The last lines of every help text. */

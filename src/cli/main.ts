@@ -110,8 +110,8 @@ function stopOnSignals(process: NodeJS.Process, stop: AbortController): () => vo
     // Who waits for input would wait on, and keep the process.
     process.stdin.destroy();
   };
-  const interrupted = (): void => end(new FerryError('interrupted', 'interrupted; nothing half-written is left'));
-  const terminated = (): void => end(new FerryError('terminated', 'terminated; nothing half-written is left'));
+  const interrupted = (): void => end(new FerryError('interrupted', 'interrupted; nothing half-written is left under a final name'));
+  const terminated = (): void => end(new FerryError('terminated', 'terminated; nothing half-written is left under a final name'));
   const broken = (thrown: Error): void => end(stdoutFailure(thrown));
   process.once('SIGINT', interrupted);
   process.once('SIGTERM', terminated);

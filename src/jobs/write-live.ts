@@ -53,7 +53,9 @@ export async function writeLive(
   const connection = await clusterOptions(target.endpoints, target.connection);
   const cluster = api === 'v2' ? connectV2(connection) : await connectV3(connection);
   try {
-    const written = 'call' in cluster ? await intoV3(source, cluster, options, run) : await restoreLiveV2(source, cluster, options, run);
+    const written = await tellingOfParts(run, (told) =>
+      'call' in cluster ? intoV3(source, cluster, options, told) : restoreLiveV2(source, cluster, options, told),
+    );
     return { to: cluster.location, written };
   } finally {
     await cluster.close();
@@ -87,6 +89,21 @@ async function intoV3(source: Source, cluster: V3Cluster, options: WriteOptions,
 async function holdsKubernetes(cluster: V3Cluster): Promise<boolean> {
   const answer = decodeRangeResponse(await cluster.call('KV/Range', encodeRange({ key: COMPACTION_CLOCK, countOnly: true })));
   return answer.count > 0n;
+}
+
+/** A cluster cannot take back what a failed run has written to it, so the user is told that there is some. */
+async function tellingOfParts<T>(run: RunContext, write: (run: RunContext) => Promise<T>): Promise<T> {
+  let begun = false;
+  const progress: RunContext['progress'] = (now) => {
+    begun ||= now.phase === 'writing' && now.records > 0;
+    run.progress(now);
+  };
+  try {
+    return await write({ ...run, progress });
+  } catch (thrown) {
+    if (begun) run.warn('the cluster holds a part of what was to be written; the same command, run again, finishes it');
+    throw thrown;
+  }
 }
 
 function refuseForV2({ leaseTtl, withAuth, deleteExtra, maxTxnOps, maxRequestBytes }: WriteOptions): void {

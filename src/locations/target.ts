@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 import { FerryError } from '../errors.js';
 import type { ByteSink } from '../model/bytes.js';
-import { createFile } from '../storage/file.js';
+import { checkNewFile, createFile } from '../storage/file.js';
 import { streamSink } from '../storage/stdio.js';
 import { detect } from './detect.js';
 import type { Location } from './parse.js';
@@ -59,7 +59,9 @@ export async function openNewFile(target: NewFile): Promise<ByteSink> {
   if (found !== 'missing' && !target.overwrite) {
     throw new FerryError('in-the-way', `${location.path} already exists`, { hint: 'Choose another name, or give --overwrite.' });
   }
-  return target.dryRun ? nowhere(location.path) : createFile(location.path, { overwrite: target.overwrite });
+  if (!target.dryRun) return createFile(location.path, { overwrite: target.overwrite });
+  await checkNewFile(location.path, { overwrite: target.overwrite });
+  return nowhere(location.path);
 }
 
 function isDirectory(path: string): FerryError {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, link, open, rename, rm, stat, unlink } from 'node:fs/promises';
+import { access, type FileHandle, link, open, rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FerryError } from '../errors.js';
 import type { ByteSink, ByteSource } from '../model/bytes.js';
@@ -45,6 +45,17 @@ export async function createFile(path: string, options: { readonly overwrite: bo
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   const handle = await attempt(`writing ${path}`, () => open(temporary, 'wx', OWNER_ONLY), dirname(path));
   return new FileSink(path, temporary, handle, options.overwrite);
+}
+
+/**
+ * Checks what `createFile` would need, and writes nothing: for a dry run.
+ *
+ * @throws FerryError as `createFile` does
+ */
+export async function checkNewFile(path: string, options: { readonly overwrite: boolean }): Promise<void> {
+  await checkTarget(path, options.overwrite);
+  const directory = dirname(path);
+  await attempt(`writing ${path}`, () => access(directory, constants.W_OK | constants.X_OK), directory);
 }
 
 async function checkTarget(path: string, overwrite: boolean): Promise<void> {

@@ -1,10 +1,11 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { etcdferry, jsonOf } from '../support/cli.js';
 import { revisionOf } from '../support/compare.js';
 import { EtcdServer, newestEtcd } from '../support/etcd.js';
 import { load } from '../support/load.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 import { temporaryDirectory } from '../support/temp.js';
 
 /** 48 MB, so that a limited rate keeps a backup busy for as long as a test needs. */
@@ -36,6 +37,58 @@ describe.each([
     expect(result.stderr).toMatch(/nothing half-written/);
     expect(readdirSync(directory)).toEqual([]);
   });
+});
+
+test('a restore that fails half-way says so, and is finished when run again', async () => {
+  await using target = await EtcdServer.start(newestEtcd());
+  const archive = join(directory, 'whole.tar');
+  expect(await etcdferry(['backup', '--from', server.endpoint, '--to', archive, '-q'])).toMatchObject({ exit: 0 });
+  let chunks = 0;
+  await using proxy = await TcpProxy.start(target.port, (it) => {
+    if (++chunks === 200) it.die();
+  });
+  const args = ['restore', '--from', archive, '--json', '--to'];
+  const failed = await etcdferry([...args, proxy.endpoint, '--max-txn-ops', '1', '--dial-timeout', '500ms']);
+  expect(failed.exit).toBe(10);
+  expect(failed.stderr).toMatch(/holds a part .* run again, finishes it/);
+  const finished = jsonOf(await etcdferry([...args, target.endpoint])) as { written: number; equal: number };
+  expect(finished.equal).toBeGreaterThan(0);
+  expect(finished.written + finished.equal).toBe(KEYS);
+  expect(jsonOf(await etcdferry([...args, target.endpoint]))).toMatchObject({ written: 0, equal: KEYS });
+  rmSync(archive);
+});
+
+test('an endpoint that dies half-way, with another alive, is passed over', async () => {
+  let bytes = 0;
+  await using mortal = await TcpProxy.start(server.port, (it, length) => {
+    bytes += length;
+    if (bytes > 10_000_000) it.die();
+  });
+  await using alive = await TcpProxy.start(server.port);
+  const target = join(directory, 'failed-over.tar');
+  const result = await etcdferry(['backup', '--from', `${mortal.endpoint},${alive.endpoint}`, '--to', target, '--json']);
+  expect(result).toMatchObject({ exit: 0 });
+  expect(jsonOf(result)).toMatchObject({ archive: { records: KEYS } });
+  expect(bytes).toBeGreaterThan(10_000_000);
+  expect(alive.accepted).toBeGreaterThan(0);
+  rmSync(target);
+});
+
+test('a token that expires half-way is renewed', async () => {
+  await using own = await EtcdServer.start(newestEtcd(), { args: ['--auth-token-ttl', '1'] });
+  const value = Buffer.alloc(10_000, 'v');
+  await load(
+    own.endpoint,
+    Array.from({ length: 2_000 }, (_, i) => ({ key: Buffer.from(`/k/${i}`), value })),
+  );
+  for (const words of ['user add root:secret', 'user grant-role root root', 'auth enable']) await own.etcdctl(...words.split(' '));
+  writeFileSync(join(directory, 'password'), 'secret\n');
+  const target = join(directory, 'renewed.tar');
+  const user = ['--user', 'root', '--password-file', join(directory, 'password')];
+  // Pages of 4 MiB and more, so that over a second passes between two requests.
+  const result = await etcdferry(['backup', '--from', own.endpoint, '--to', target, ...user, '--limit-rate', '3M', '--json']);
+  expect(result).toMatchObject({ exit: 0 });
+  expect(jsonOf(result)).toMatchObject({ archive: { records: 2_000 } });
 });
 
 test('a compaction during the read starts it again at a new revision, and says so', async () => {

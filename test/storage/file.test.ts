@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { quietRun } from '../../src/model/run.js';
-import { createFile, openFile } from '../../src/storage/file.js';
+import { checkNewFile, createFile, openFile } from '../../src/storage/file.js';
 import { spool } from '../../src/storage/spool.js';
 
 const run = promisify(execFile);
@@ -26,6 +26,15 @@ async function write(path: string, text: string, options = NEW): Promise<void> {
   await sink.write(Buffer.from(text));
   await sink.finish();
 }
+
+test('a check for a dry run finds what writing would, and writes nothing', async () => {
+  await expect(checkNewFile(join(dir, 'no/x.tar'), NEW)).rejects.toMatchObject({ code: 'not-found' });
+  writeFileSync(join(dir, 'there.tar'), '');
+  await expect(checkNewFile(join(dir, 'there.tar'), NEW)).rejects.toMatchObject({ code: 'in-the-way' });
+  await checkNewFile(join(dir, 'there.tar'), { overwrite: true });
+  await checkNewFile(join(dir, 'new.tar'), NEW);
+  expect(readdirSync(dir)).toEqual(['there.tar']);
+});
 
 describe('a file written', () => {
   test('has its name only when finished, mode 0600, and every byte', async () => {
