@@ -2,7 +2,7 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
 import type { BackupReport } from '../jobs/backup.js';
 import { parseLocation } from '../locations/parse.js';
-import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
 import { archiveJson, hexId, notesJson } from './json.js';
 import {
@@ -38,9 +38,16 @@ const options = {
 const build = (yargs: Argv) =>
   yargs
     .options(options)
-    .example('$0 backup --from http://127.0.0.1:2379 --to etcd.tar', 'back up a local cluster')
-    .example('$0 backup --from https://etcd-1:2379,https://etcd-2:2379 --cacert ca.pem --cert c.pem --key k.pem --to etcd.tar', 'with mTLS')
-    .example('$0 backup --from /var/lib/etcd --api v3 --to etcd.tar', 'from the files of a stopped member')
+    .epilogue(
+      examples(
+        ['back up a local cluster', 'etcdferry backup --from http://127.0.0.1:2379 --to etcd.tar'],
+        [
+          'with mTLS',
+          'etcdferry backup --from https://etcd-1:2379 --cacert ca.pem --cert c.pem --key k.pem --to etcd.tar',
+        ],
+        ['from the files of a stopped member', 'etcdferry backup --from /var/lib/etcd --api v3 --to etcd.tar'],
+      ),
+    )
     .epilogue(exitStatus(0, 1, 2, 3, 10, 11, 12, 130));
 
 type Arguments = Declared<typeof build>;

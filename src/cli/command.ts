@@ -33,6 +33,14 @@ const EXIT_STATUS: Readonly<Record<number, string>> = {
   130: 'interrupted (143: terminated); nothing half-written is left under a final name',
 };
 
+/**
+ * The examples of a help text, each on a line of its own, so that it can be copied: yargs' own
+ * columns would break it.
+ */
+export function examples(...pairs: readonly (readonly [what: string, command: string])[]): string {
+  return `Examples:\n${pairs.map(([what, command]) => `  # ${what}\n  ${command}`).join('\n')}\n`;
+}
+
 /** The last lines of every help text. */
 export function exitStatus(...codes: readonly number[]): string {
   const lines = codes.map((code) => `  ${String(code).padStart(3)}  ${EXIT_STATUS[code]}`);

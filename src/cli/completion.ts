@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs';
-import { type Command, type Declared, exitStatus } from './command.js';
+import { type Command, type Declared, examples, exitStatus } from './command.js';
 import { put } from './terminal.js';
 
 const BASH = `###-begin-etcdferry-completions-###
@@ -33,8 +33,7 @@ const SCRIPTS = { bash: BASH, zsh: ZSH, fish: FISH } as const;
 const build = (yargs: Argv) =>
   yargs
     .positional('shell', { choices: ['bash', 'zsh', 'fish'] as const, demandOption: true, describe: 'The shell to complete in' })
-    .example('source <($0 completion bash)', 'in ~/.bashrc')
-    .example('$0 completion fish | source', 'in fish')
+    .epilogue(examples(['in ~/.bashrc', 'source <(etcdferry completion bash)'], ['in fish', 'etcdferry completion fish | source']))
     .epilogue(exitStatus(0, 2));
 
 type Arguments = Declared<typeof build>;

@@ -1,7 +1,7 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { worstExit } from '../errors.js';
 import type { DecodeResult } from '../jobs/decode.js';
-import { type Command, type Declared, exitStatus } from './command.js';
+import { type Command, type Declared, examples, exitStatus } from './command.js';
 import { errorJson, toJson } from './json.js';
 import { encryptionOption, outputOptions } from './options.js';
 import { defined } from './requests.js';
@@ -17,8 +17,12 @@ const build = (yargs: Argv) =>
       ...encryptionOption,
       json: { ...outputOptions.json, describe: 'A line per input: file, kind, apiVersion, and object or error' },
     } as const)
-    .example('$0 decode value.bin', 'a value as YAML; without a file: what etcdctl get prints, from a pipe')
-    .example('$0 decode a.bin b.bin -o json', 'a line of JSON each')
+    .epilogue(
+      examples(
+        ['a value as YAML; without a file: what etcdctl get prints, from a pipe', 'etcdferry decode value.bin'],
+        ['a line of JSON each', 'etcdferry decode a.bin b.bin -o json'],
+      ),
+    )
     .epilogue(exitStatus(0, 2, 3, 10, 12, 13, 130));
 
 type Arguments = Declared<typeof build>;

@@ -1,6 +1,6 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
-import { type Command, type Declared, exitStatus } from './command.js';
+import { type Command, type Declared, examples, exitStatus } from './command.js';
 import { defined } from './requests.js';
 import { put, type Terminal } from './terminal.js';
 
@@ -15,8 +15,12 @@ const build = (yargs: Argv) =>
         defaultDescription: "the YAML's comment, else the newest",
       },
     } as const)
-    .example('$0 encode pod.yaml > pod.bin', 'what an API server would store')
-    .example('$0 encode --storage json pod.yaml', 'as --storage-media-type=application/json stores it')
+    .epilogue(
+      examples(
+        ['what an API server would store', 'etcdferry encode pod.yaml > pod.bin'],
+        ['as --storage-media-type=application/json stores it', 'etcdferry encode --storage json pod.yaml'],
+      ),
+    )
     .epilogue(exitStatus(0, 2, 13, 130));
 
 type Arguments = Declared<typeof build>;

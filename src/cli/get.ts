@@ -2,7 +2,7 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { FoundValue } from '../jobs/get-value.js';
 import type { ShownValue } from '../jobs/show-value.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
-import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { entryJson } from './entry-json.js';
 import { formatKey } from './format.js';
 import { bytesField, toJson } from './json.js';
@@ -33,9 +33,13 @@ const build = (yargs: Argv) =>
       ...spoolOptions,
       ...outputOptions,
     } as const)
-    .example('$0 get etcd.tar /registry/deployments/shop/web', 'a Kubernetes object, as YAML')
-    .example('$0 get etcd.tar /app/config -o raw', 'the value, byte for byte')
-    .example('$0 get etcd.tar /app/config --json', 'with revisions and lease')
+    .epilogue(
+      examples(
+        ['a Kubernetes object, as YAML', 'etcdferry get etcd.tar /registry/deployments/shop/web'],
+        ['the value, byte for byte', 'etcdferry get etcd.tar /app/config -o raw'],
+        ['with revisions and lease', 'etcdferry get etcd.tar /app/config --json'],
+      ),
+    )
     .epilogue(exitStatus(0, 1, 2, 3, 10, 12, 13, 130));
 
 type Arguments = Declared<typeof build>;

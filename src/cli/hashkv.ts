@@ -1,7 +1,7 @@
 import { tmpdir } from 'node:os';
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { parseRevision } from '../locations/quantity.js';
-import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { toJson } from './json.js';
 import { fileOptions, outputOptions, spoolOptions } from './options.js';
 import { defined, parsed } from './requests.js';
@@ -16,7 +16,7 @@ const build = (yargs: Argv) =>
       'tmp-dir': spoolOptions['tmp-dir'],
       json: outputOptions.json,
     } as const)
-    .example('$0 hashkv snapshot.db', 'the number that etcdctl endpoint hashkv prints for that member')
+    .epilogue(examples(['the number that etcdctl endpoint hashkv prints for that member', 'etcdferry hashkv snapshot.db']))
     .epilogue(exitStatus(0, 2, 12, 130));
 
 type Arguments = Declared<typeof build>;

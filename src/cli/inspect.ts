@@ -1,7 +1,7 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
 import type { Inspection } from '../jobs/inspect.js';
-import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatCount, formatKey, plural } from './format.js';
 import { bytesField, hexId, notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
@@ -23,8 +23,12 @@ const build = (yargs: Argv) =>
       ...spoolOptions,
       ...outputOptions,
     } as const)
-    .example('$0 inspect etcd.tar', 'totals, prefixes, sizes, leases, users')
-    .example('$0 inspect http://127.0.0.1:2379 --prefix /registry/ --depth 3', 'part of a live cluster')
+    .epilogue(
+      examples(
+        ['totals, prefixes, sizes, leases, users', 'etcdferry inspect etcd.tar'],
+        ['part of a live cluster', 'etcdferry inspect http://127.0.0.1:2379 --prefix /registry/ --depth 3'],
+      ),
+    )
     .epilogue(exitStatus(0, 1, 2, 3, 10, 12, 13, 130));
 
 type Arguments = Declared<typeof build>;

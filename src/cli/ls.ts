@@ -2,7 +2,7 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { Entry } from '../jobs/entries.js';
 import type { ObjectIdentity } from '../kubernetes/select.js';
 import type { SourceInfo } from '../model/source.js';
-import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { entryJson } from './entry-json.js';
 import { formatBytes, formatKey } from './format.js';
 import { notesJson, toJson } from './json.js';
@@ -34,9 +34,13 @@ const build = (yargs: Argv) =>
       ...spoolOptions,
       ...outputOptions,
     } as const)
-    .example('$0 ls etcd.tar /registry/pods/', 'keys below a prefix')
-    .example('$0 ls etcd.tar -o wide --kind Secret', 'Kubernetes objects of a kind')
-    .example('$0 ls http://127.0.0.1:2379 --json', 'one object a line, a summary last')
+    .epilogue(
+      examples(
+        ['keys below a prefix', 'etcdferry ls etcd.tar /registry/pods/'],
+        ['Kubernetes objects of a kind', 'etcdferry ls etcd.tar -o wide --kind Secret'],
+        ['one object a line, a summary last', 'etcdferry ls http://127.0.0.1:2379 --json'],
+      ),
+    )
     .epilogue(
       `Bytes of a key that are not printable are written as \\xNN, a backslash as \\\\.\n\n${exitStatus(0, 1, 2, 3, 10, 12, 13, 130)}`,
     );

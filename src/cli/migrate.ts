@@ -1,7 +1,7 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { MigrateReport } from '../jobs/migrate.js';
 import { parseLocation } from '../locations/parse.js';
-import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
 import { archiveJson, notesJson, snapshotJson } from './json.js';
 import {
@@ -45,10 +45,14 @@ const build = (yargs: Argv) =>
       ...spoolOptions,
       ...outputOptions,
     } as const)
-    .example('$0 migrate --from http://127.0.0.1:2379 --to http://127.0.0.1:12379 --dry-run', 'see what would become of a live v2 tree')
-    .example('$0 migrate --from tree.tar --to http://127.0.0.1:12379', 'from an archive made with backup --api v2')
-    .example('$0 migrate --from /var/lib/etcd --to etcd.tar', 'from the files of a stopped member')
-    .example('$0 migrate --from /var/lib/etcd --to new.db', 'into a file for etcdutl snapshot restore')
+    .epilogue(
+      examples(
+        ['see what would become of a live v2 tree', 'etcdferry migrate --from http://127.0.0.1:2379 --to http://127.0.0.1:12379 --dry-run'],
+        ['from an archive made with backup --api v2', 'etcdferry migrate --from tree.tar --to http://127.0.0.1:12379'],
+        ['from the files of a stopped member', 'etcdferry migrate --from /var/lib/etcd --to etcd.tar'],
+        ['into a file for etcdutl snapshot restore', 'etcdferry migrate --from /var/lib/etcd --to new.db'],
+      ),
+    )
     .epilogue(`${SIDES_HELP}\n\n${exitStatus(0, 1, 2, 3, 10, 11, 12, 13, 130)}`);
 
 type Arguments = Declared<typeof build>;

@@ -4,7 +4,7 @@ import type { RestoreOptions, RestoreReport } from '../jobs/restore.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { type Location, parseLocation } from '../locations/parse.js';
 import { parseRevision } from '../locations/quantity.js';
-import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, formatKey, plural } from './format.js';
 import { bytesField, notesJson, snapshotJson } from './json.js';
 import {
@@ -58,10 +58,14 @@ const options = {
 const build = (yargs: Argv) =>
   yargs
     .options(options)
-    .example('$0 restore --from etcd.tar --to http://127.0.0.1:2379 --dry-run', 'see what would be written')
-    .example('$0 restore --from etcd.tar --to http://127.0.0.1:2379', 'restore into an empty cluster')
-    .example('$0 restore --from etcd.tar --to http://127.0.0.1:2379 --prefix /app/ --map /app/=/copy/', 'a copy of one prefix')
-    .example('$0 restore --from etcd.tar --to new.db', 'a file for etcdutl snapshot restore: revisions are kept')
+    .epilogue(
+      examples(
+        ['see what would be written', 'etcdferry restore --from etcd.tar --to http://127.0.0.1:2379 --dry-run'],
+        ['restore into an empty cluster', 'etcdferry restore --from etcd.tar --to http://127.0.0.1:2379'],
+        ['a copy of one prefix', 'etcdferry restore --from etcd.tar --to http://127.0.0.1:2379 --prefix /app/ --map /app/=/copy/'],
+        ['a file for etcdutl snapshot restore: revisions are kept', 'etcdferry restore --from etcd.tar --to new.db'],
+      ),
+    )
     .epilogue(exitStatus(0, 1, 2, 3, 10, 11, 12, 13, 130));
 
 type Arguments = Declared<typeof build>;

@@ -3,7 +3,7 @@ import type { ArchiveAccount } from '../archive/account.js';
 import type { FerryError } from '../errors.js';
 import type { FilesAccount, VerifyResult } from '../jobs/verify.js';
 import { parseLocation } from '../locations/parse.js';
-import { type Command, type Declared, exitStatus, shownRun } from './command.js';
+import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, plural } from './format.js';
 import { errorJson, notesJson, toJson } from './json.js';
 import { sayNotes } from './notes.js';
@@ -20,9 +20,13 @@ const build = (yargs: Argv) =>
       describe: 'Archives (- for stdin), snapshot files, data dirs',
     })
     .options({ api: readOptions.api, ...fileOptions, ...dataDirOptions, ...spoolOptions, ...outputOptions } as const)
-    .example('$0 verify etcd.tar', 'read every byte and check every digest')
-    .example('$0 verify snapshot.db /var/lib/etcd', 'an etcd snapshot file, and a stopped member')
-    .example('$0 verify backups/*.tar --json', 'one object a line, a summary last')
+    .epilogue(
+      examples(
+        ['read every byte and check every digest', 'etcdferry verify etcd.tar'],
+        ['an etcd snapshot file, and a stopped member', 'etcdferry verify snapshot.db /var/lib/etcd'],
+        ['one object a line, a summary last', 'etcdferry verify backups/*.tar --json'],
+      ),
+    )
     .epilogue(exitStatus(0, 1, 2, 3, 12, 13, 130));
 
 type Arguments = Declared<typeof build>;

@@ -14,7 +14,7 @@ describe.each(COMMANDS)('%s --help', (command) => {
     const { exit, stdout, stderr } = await etcdferry([command, '--help']);
     expect({ exit, stderr }).toEqual({ exit: 0, stderr: '' });
     const text = stdout.toString();
-    expect(text).toMatch(/\nExamples:\n {2}\S*.*etcdferry /);
+    expect(text).toMatch(/\nExamples:\n(?: {2}# .+\n {2}.*etcdferry .+\n)+\n/);
     expect(text.trimEnd()).toMatch(/\nExit status:\n(?: +\d+ {2}.+\n?)+$/);
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(110);
   });
