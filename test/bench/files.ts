@@ -79,6 +79,8 @@ async function viaSnapshot(): Promise<ComparisonResult> {
   rmSync(at('restored'), { recursive: true, force: true });
   await measure(etcd.snapshotTool, ['snapshot', 'restore', at('source.db'), '--data-dir', at('restored')], env);
   await using server = await EtcdServer.start(etcd, { dataDir: at('restored'), args: LARGE });
+  // It listens long before it has read a large keyspace.
+  await server.etcdctl('--dial-timeout', '60s', '--command-timeout', '60s', 'get', 'x');
   const backup = (): Promise<Cost> => ferry('backup', '--from', server.endpoint, '--via', 'snapshot', '--to', at('a.tar'));
   const saved = async (): Promise<Cost> => {
     rmSync(at('s.db'), { force: true });
