@@ -41,10 +41,7 @@ const build = (yargs: Argv) =>
     .epilogue(
       examples(
         ['back up a local cluster', 'etcdferry backup --from http://127.0.0.1:2379 --to etcd.tar'],
-        [
-          'with mTLS',
-          'etcdferry backup --from https://etcd-1:2379 --cacert ca.pem --cert c.pem --key k.pem --to etcd.tar',
-        ],
+        ['with mTLS', 'etcdferry backup --from https://etcd-1:2379 --cacert ca.pem --cert c.pem --key k.pem --to etcd.tar'],
         ['from the files of a stopped member', 'etcdferry backup --from /var/lib/etcd --api v3 --to etcd.tar'],
       ),
     )

@@ -61,7 +61,11 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
     info,
     notes,
     leases: () => leases.read(signal),
-    auth: () => cluster.authData(),
+    auth: async () => {
+      const data = await cluster.authData();
+      if (data === undefined) notes.add('auth-not-read', 'users and roles were left out: the user given may not list them');
+      return data;
+    },
     records: () => records(reader, leases, pinned, signal),
     close: async () => ending.abort(new FerryError('failed', 'the source was closed')),
   };
