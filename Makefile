@@ -37,7 +37,7 @@ test: dist/.built .cache/etcd/.fetched ## all tests, against every etcd found (a
 soak: dist/.built .cache/etcd/.fetched ## the long rounds of the same tests
 	SOAK=1 npm run --silent test
 
-bench: dist/.built .cache/etcd/.fetched ## measure beside etcdctl and curl, in pairs; BENCH (live-v3, live-v2, files), BENCH_RUNS, BENCH_KEYS, BENCH_NODES choose
+bench: dist/.built .cache/etcd/.fetched ## measure beside etcdctl and curl, in pairs; BENCH (live-v3, live-v2, files, kubernetes), BENCH_RUNS, BENCH_KEYS, BENCH_NODES choose
 	npm run --silent bench
 
 test-nodes: dist/.built .cache/etcd/.fetched ## all tests on Node 20.19, 22 and 24; NODES chooses
