@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type CliResult, etcdferry, etcdferryInside, jsonOf } from '../support/cli.js';
+import { expectOneClearLine } from '../support/clear-line.js';
+import { etcdferry, etcdferryInside, jsonOf } from '../support/cli.js';
 import { EtcdServer, etcdVersions, freePort, newestEtcd } from '../support/etcd.js';
 import { load } from '../support/load.js';
 import { mountTmpfs } from '../support/mount.js';
@@ -9,14 +10,6 @@ import { temporaryDirectory } from '../support/temp.js';
 
 const directory = temporaryDirectory();
 const at = (name: string): string => join(directory, name);
-
-/** One line that names what is wrong, perhaps a hint, nothing else; and no stack trace. */
-function expectOneClearLine(result: CliResult, exit: number, says: RegExp): void {
-  expect(result.stderr).toMatch(says);
-  expect(result.exit).toBe(exit);
-  expect(result.stderr.trimEnd().split('\n').length).toBeLessThanOrEqual(2);
-  expect(result.stderr).not.toMatch(/\n\s+at /);
-}
 
 let server: EtcdServer;
 

@@ -2,7 +2,8 @@ import { mkdtempSync, readdirSync } from 'node:fs';
 import type { RequestListener } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type CliResult, etcdferry, jsonOf } from '../support/cli.js';
+import { expectOneClearLine } from '../support/clear-line.js';
+import { etcdferry, jsonOf } from '../support/cli.js';
 import { revisionOf } from '../support/compare.js';
 import { EtcdServer, etcdVersions, etcdWithV2, newestEtcd } from '../support/etcd.js';
 import { FakeHttp } from '../support/fake-http.js';
@@ -12,14 +13,6 @@ import { V2Client, writeArticleTree } from '../support/v2.js';
 
 const directory = temporaryDirectory();
 const at = (name: string): string => join(directory, name);
-
-/** One line that names what is wrong, perhaps a hint, nothing else. */
-function expectOneClearLine(result: CliResult, exit: number, says: RegExp): void {
-  expect(result.stderr).toMatch(says);
-  expect(result.exit).toBe(exit);
-  expect(result.stderr.trimEnd().split('\n').length).toBeLessThanOrEqual(2);
-  expect(result.stderr).not.toMatch(/\n\s+at /);
-}
 
 let target: EtcdServer;
 
