@@ -102,6 +102,8 @@ test('renamed and sealed anew with AES-GCM, a secret opens under its new path; a
   const sealed = ['--reencrypt', '--encryption-config', at('gcm.yaml')];
   const first = await etcdferry(['restore', '--from', at('encrypted.db'), '--to', target.endpoint, ...mapping, ...sealed]);
   expect(first).toMatchObject({ exit: 0 });
+  const again = await etcdferry(['restore', '--from', at('encrypted.db'), '--to', target.endpoint, ...mapping, ...sealed, '--json']);
+  expect(jsonOf(again)).toMatchObject({ written: 0 });
   const key = '/registry/secrets/copy/s-10';
   const stored = await etcdferry(['get', target.endpoint, key, '-o', 'raw']);
   expect(stored.stdout.toString('latin1')).toMatch(/^k8s:enc:aesgcm:v1:new:/);

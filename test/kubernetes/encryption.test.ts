@@ -84,6 +84,20 @@ describe('Encryption', () => {
     );
   });
 
+  test.each(providers)('%s seals the same value the same way, and no other value or key with its nonce', async (provider) => {
+    const encryption = configuration(provider);
+    const prefix = `k8s:enc:${provider.slice(0, provider.indexOf(':'))}:v1:k:`.length;
+    const nonceOf = (sealed: Buffer): string => sealed.subarray(prefix, prefix + 12).toString('hex');
+    const [first, again, otherKey, otherValue] = [
+      await encryption.encrypt(VALUE, KEY, SECRETS),
+      await encryption.encrypt(VALUE, KEY, SECRETS),
+      await encryption.encrypt(VALUE, OTHER_KEY, SECRETS),
+      await encryption.encrypt(Buffer.concat([VALUE, VALUE]), KEY, SECRETS),
+    ] as const;
+    expect(again).toEqual(first);
+    expect(new Set([first, otherKey, otherValue].map(nonceOf)).size).toBe(3);
+  });
+
   test.each(providers)('bytes that %s did not seal do not open, whatever they are', async (provider) => {
     const encryption = configuration(provider);
     const type = provider.slice(0, provider.indexOf(':'));
@@ -108,11 +122,13 @@ describe('Encryption', () => {
     expect(await encryption.decrypt(sealed(sealGcm(Buffer.alloc(24, 3), VALUE, KEY), 'k8s:enc:aesgcm:v1:a:b:'), KEY)).toMatchObject(opened);
     for (let i = 0; i < 50; i++) {
       // Every 256th or so also unpads with the wrong key.
-      expect(await encryption.decrypt(sealed(sealCbc(Buffer.alloc(32, 5), VALUE), 'k8s:enc:aescbc:v1:c:'), KEY)).toMatchObject(opened);
+      expect(
+        await encryption.decrypt(sealed(sealCbc(Buffer.alloc(32, 5), VALUE, Buffer.from([i])), 'k8s:enc:aescbc:v1:c:'), KEY),
+      ).toMatchObject(opened);
     }
-    expect(await encryption.decrypt(sealed(sealSecretbox(Buffer.alloc(32, 6), VALUE), 'k8s:enc:secretbox:v1:old:'), KEY)).toMatchObject(
-      opened,
-    );
+    expect(
+      await encryption.decrypt(sealed(sealSecretbox(Buffer.alloc(32, 6), VALUE, KEY), 'k8s:enc:secretbox:v1:old:'), KEY),
+    ).toMatchObject(opened);
     expect(await encryption.decrypt(VALUE, KEY)).toEqual({ opened: true, value: VALUE, provider: '', keyName: '' });
     expect(await encryption.decrypt(Buffer.from('k8s:enc:new:v3:x:y'), KEY)).toEqual({ opened: false, provider: 'new', keyName: 'x' });
   });

@@ -2,7 +2,9 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes } from 'node:
 import { xsalsa20poly1305 } from '@noble/ciphers/salsa.js';
 
 // What Kubernetes does with a key (apiserver pkg/storage/value/encrypt). Opening gives undefined when the
-// key, the associated data or the bytes are not those that were sealed; CBC cannot always tell.
+// key, the associated data or the bytes are not those that were sealed; CBC cannot always tell. Sealing
+// takes its nonce from what is sealed (as RFC 5297 and 8452 do), not from chance: the same value for the
+// same key and secret gives the same bytes, so what was restored once is found equal the second time.
 
 /** AES-GCM: nonce 12, ciphertext, tag 16. `aad`: the etcd key, which the value is bound to. */
 export function openGcm(secret: Buffer, body: Buffer, aad: Buffer): Buffer | undefined {
@@ -14,7 +16,7 @@ export function openGcm(secret: Buffer, body: Buffer, aad: Buffer): Buffer | und
 }
 
 export function sealGcm(secret: Buffer, plain: Buffer, aad: Buffer): Buffer {
-  const nonce = randomBytes(12);
+  const nonce = syntheticNonce(secret, aad, plain, 12);
   const cipher = createCipheriv(gcm(secret), secret, nonce, { authTagLength: 16 });
   cipher.setAAD(aad);
   return Buffer.concat([nonce, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
@@ -26,8 +28,9 @@ export function openCbc(secret: Buffer, body: Buffer): Buffer | undefined {
   return finished(createDecipheriv(`aes-${secret.length * 8}-cbc`, secret, body.subarray(0, 16)), body.subarray(16));
 }
 
-export function sealCbc(secret: Buffer, plain: Buffer): Buffer {
-  const iv = randomBytes(16);
+/** @param key the etcd key the value is stored under; only the initial vector follows from it */
+export function sealCbc(secret: Buffer, plain: Buffer, key: Buffer): Buffer {
+  const iv = syntheticNonce(secret, key, plain, 16);
   const cipher = createCipheriv(`aes-${secret.length * 8}-cbc`, secret, iv);
   return Buffer.concat([iv, cipher.update(plain), cipher.final()]);
 }
@@ -42,8 +45,9 @@ export function openSecretbox(secret: Buffer, body: Buffer): Buffer | undefined 
   }
 }
 
-export function sealSecretbox(secret: Buffer, plain: Buffer): Buffer {
-  const nonce = randomBytes(24);
+/** @param key the etcd key the value is stored under; only the nonce follows from it */
+export function sealSecretbox(secret: Buffer, plain: Buffer, key: Buffer): Buffer {
+  const nonce = syntheticNonce(secret, key, plain, 24);
   return Buffer.concat([nonce, xsalsa20poly1305(secret, nonce).encrypt(plain)]);
 }
 
@@ -63,6 +67,16 @@ function expand(seed: Buffer, info: Buffer): Buffer {
     .update(info)
     .update(Buffer.from([1]))
     .digest();
+}
+
+const NONCE_LABEL = 'etcdferry nonce';
+
+/** Two different values or keys share a nonce as rarely as with one drawn by chance; only equal ones show that they are. */
+function syntheticNonce(secret: Buffer, key: Buffer, plain: Buffer, size: 12 | 16 | 24): Buffer {
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(key.length);
+  const nonceSecret = createHmac('sha256', secret).update(NONCE_LABEL).digest();
+  return createHmac('sha256', nonceSecret).update(length).update(key).update(plain).digest().subarray(0, size);
 }
 
 function gcm(secret: Buffer): 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm' {

@@ -82,8 +82,8 @@ export class Encryption implements AsyncDisposable {
       provider.type === 'aesgcm'
         ? sealGcm(first.secret, value, key)
         : provider.type === 'aescbc'
-          ? sealCbc(first.secret, value)
-          : sealSecretbox(first.secret, value);
+          ? sealCbc(first.secret, value, key)
+          : sealSecretbox(first.secret, value, key);
     return Buffer.concat([Buffer.from(`k8s:enc:${provider.type}:v1:${first.name}:`), body]);
   }
 
