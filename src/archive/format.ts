@@ -1,5 +1,12 @@
-/** The version this release writes and reads. Rules of the frame (docs/archive-format.md) hold in every version. */
-export const FORMAT_VERSION = 0;
+/** The version this release writes. Rules of the frame (docs/archive-format.md) hold in every version. */
+export const FORMAT_VERSION = 1;
+/** The oldest version this release reads: 0, before it was called final, differs in nothing but the number. */
+export const OLDEST_VERSION = 0;
+
+/** True for a version whose entries this release can read. */
+export function isKnownVersion(version: number): boolean {
+  return version >= OLDEST_VERSION && version <= FORMAT_VERSION;
+}
 
 export const HEADER_ENTRY = 'etcdferry.json';
 export const AUTH_ENTRY = 'auth.json';

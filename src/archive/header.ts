@@ -1,6 +1,6 @@
 import { FerryError } from '../errors.js';
 import type { Api, KeySelection, RecordOrder, SourceInfo, SourceKind } from '../model/source.js';
-import { type Compression, FORMAT_VERSION } from './format.js';
+import { type Compression, FORMAT_VERSION, isKnownVersion, OLDEST_VERSION } from './format.js';
 import {
   asArray,
   asCount,
@@ -108,20 +108,20 @@ export function encodeHeader(header: ArchiveHeader): Buffer {
 }
 
 /**
- * Reads the `etcdferry.json` of an archive whose manifest has this release's format version.
+ * Reads the `etcdferry.json` of an archive of a format version this release knows.
  *
+ * @param expected the manifest's format version
  * @param where the archive's name, for messages
  * @throws FerryError `damaged`
  */
-export function parseHeader(bytes: Buffer, where: string): ArchiveHeader {
+export function parseHeader(bytes: Buffer, expected: number, where: string): ArchiveHeader {
   const json = parseJson(bytes, where);
   if (json.format !== FORMAT) throw new FerryError('damaged', `${where}: format is not ${FORMAT}`);
   const version = asCount(json.formatVersion, `${where}: formatVersion`);
-  if (version !== FORMAT_VERSION)
-    throw new FerryError('damaged', `${where}: format version ${version}, but the manifest has ${FORMAT_VERSION}`);
+  if (version !== expected) throw new FerryError('damaged', `${where}: format version ${version}, but the manifest has ${expected}`);
   const api = asOneOf(json.api, ['v2', 'v3'], `${where}: api`);
   const header: ArchiveHeader = {
-    formatVersion: FORMAT_VERSION,
+    formatVersion: version,
     toolVersion: asText(json.toolVersion, `${where}: toolVersion`),
     api,
     order: asOneOf(json.order, api === 'v2' ? ['tree'] : ['key', 'revision'], `${where}: order`),
@@ -138,10 +138,11 @@ export function parseHeader(bytes: Buffer, where: string): ArchiveHeader {
   return header;
 }
 
-/** @throws FerryError `unknown-format` for any version but this release's */
+/** @throws FerryError `unknown-format` for a version that this release does not read */
 export function checkVersion(version: number, where: string): void {
-  if (version === FORMAT_VERSION) return;
-  throw new FerryError('unknown-format', `${where}: archive format version ${version}; this release knows ${FORMAT_VERSION}`, {
+  if (isKnownVersion(version)) return;
+  const known = `${OLDEST_VERSION} to ${FORMAT_VERSION}`;
+  throw new FerryError('unknown-format', `${where}: archive format version ${version}; this release knows ${known}`, {
     hint: 'Read it with the release of etcdferry that wrote it, or a later one.',
   });
 }

@@ -79,10 +79,10 @@ export interface FrameManifest {
 }
 
 /** Adds up entries in the order they were written. */
-export function manifestOf(entries: readonly ManifestEntry[], digests: ContentDigests): ArchiveManifest {
+export function manifestOf(entries: readonly ManifestEntry[], digests: ContentDigests, formatVersion = FORMAT_VERSION): ArchiveManifest {
   const segments = entries.filter(isSegment);
   return {
-    formatVersion: FORMAT_VERSION,
+    formatVersion,
     entries,
     segments,
     records: sum(segments, (entry) => entry.records),
@@ -136,7 +136,7 @@ export function parseFrameManifest(bytes: Buffer, where: string): FrameManifest 
 }
 
 /**
- * Reads the rest of a manifest of this format version.
+ * Reads the rest of a manifest of a format version this release knows.
  *
  * @param bytes the same bytes that `frame` was read from
  * @throws FerryError `unknown-format` for another version, `damaged` when totals, order of entries or any field is not as it must be
@@ -151,10 +151,11 @@ export function parseManifest(frame: FrameManifest, bytes: Buffer, where: string
     return readEntry(entry, naming.kindOf(entry.name, where), asObject(values[i], at), at);
   });
   const digests = asObject(frame.json.digests, `${where}: digests`);
-  const manifest = manifestOf(entries, {
+  const sums = {
     records: asSha256(digests.records, `${where}: digests.records`),
     values: asSha256(digests.values, `${where}: digests.values`),
-  });
+  };
+  const manifest = manifestOf(entries, sums, frame.formatVersion);
   // Wrong totals, too, show here: they are written from the entries.
   checkCanonical(bytes, () => encodeManifest(manifest), where);
   return manifest;

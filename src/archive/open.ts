@@ -19,7 +19,7 @@ export async function openArchive(bytes: ByteSource, limits?: ArchiveLimits): Pr
   const manifest = parseManifest(frame.manifest, frame.manifestBytes, `${bytes.name}: manifest.json`);
   const entry = manifest.entries[0] as FrameEntry;
   checkHeaderSize(entry, entryPlace(bytes, entry));
-  const header = parseHeader(await readEntry(bytes, entry), entryPlace(bytes, entry));
+  const header = parseHeader(await readEntry(bytes, entry), manifest.formatVersion, entryPlace(bytes, entry));
   checkAgreement(header, manifest, entryPlace(bytes, entry));
   return new ArchiveReader(bytes, header, manifest, maxRecordSize);
 }

@@ -6,7 +6,7 @@ import { type ArchiveAccount, summaryOf } from './account.js';
 import { ahead } from './ahead.js';
 import { checkSizes, unpackRun } from './content.js';
 import { ContentProver } from './content-proof.js';
-import { type ArchiveLimits, FORMAT_VERSION, MANIFEST_ENTRY, TAIL_SIZE, withDefaults } from './format.js';
+import { type ArchiveLimits, isKnownVersion, MANIFEST_ENTRY, TAIL_SIZE, withDefaults } from './format.js';
 import { entryPieces, entryPlace, type Frame, openFrame, readWholeEntry, type WholeEntry } from './frame.js';
 import { type ArchiveHeader, checkVersion, parseHeader } from './header.js';
 import { type ArchiveManifest, type FrameEntry, type ManifestEntry, parseManifest } from './manifest.js';
@@ -30,7 +30,7 @@ export async function proveArchive(bytes: ByteSource, run: RunContext, limits?: 
   const { maxManifestSize, maxRecordSize } = withDefaults(limits);
   const frame = await openFrame(bytes, maxManifestSize);
   const prover = new Prover(bytes, frame, run);
-  if (frame.end.formatVersion !== FORMAT_VERSION) await prover.frameOnly();
+  if (!isKnownVersion(frame.end.formatVersion)) await prover.frameOnly();
   return prover.all(maxRecordSize);
 }
 
@@ -83,7 +83,7 @@ class Prover {
     checkHeaderSize(entry, where);
     const { all, content } = await readWholeEntry(this.#bytes, entry);
     this.#hash.update(all);
-    const header = parseHeader(content, where);
+    const header = parseHeader(content, manifest.formatVersion, where);
     checkAgreement(header, manifest, where);
     return header;
   }

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { canCompress } from '../../src/archive/codec.js';
 import { sha256 } from '../../src/archive/entries.js';
@@ -13,7 +13,7 @@ import type { Lease } from '../../src/model/lease.js';
 import { quietRun } from '../../src/model/run.js';
 import { encodeKeyValue } from '../../src/wire/keyvalue.js';
 import { cutInto, memoryRecords, memorySink, memorySource } from './memory.js';
-import { packed } from './samples.js';
+import { packed, type RawEntry, rewritten } from './samples.js';
 
 const FOLDER = new URL('../../testdata/archive/', import.meta.url);
 
@@ -30,7 +30,7 @@ function object(kind: string, i: number): Buffer {
   return Buffer.from(JSON.stringify({ kind, apiVersion: 'v1', metadata, data }));
 }
 
-/** The records of every fixture. */
+/** The records of the fixtures of version 0. */
 function fixtureRecords(): Buffer[] {
   const kvs = ['pods', 'secrets', 'configmaps', 'services'].flatMap((kind) =>
     Array.from({ length: 250 }, (_, i) => ({
@@ -60,21 +60,58 @@ async function pack(compress: 'gzip' | 'zstd'): Promise<Buffer> {
   return sink.bytes();
 }
 
-if (process.env.WRITE_FIXTURES !== undefined) {
-  for (const compress of ['gzip', 'zstd'] as const) writeFileSync(new URL(`v0-${compress}.tar`, FOLDER), await pack(compress));
-}
+const FIXTURES = readdirSync(FOLDER).filter((name) => name.endsWith('.tar'));
+const fixture = (name: string) => memorySource(readFileSync(new URL(name, FOLDER)), name);
 
-describe.each(readdirSync(FOLDER).filter((name) => name.endsWith('.tar')))('the archive %s', (name) => {
-  const source = memorySource(readFileSync(new URL(name, FOLDER)), name);
+test('there is one of each version, order and compression', async () => {
+  const found = new Set<string>();
+  for (const name of FIXTURES) {
+    const { formatVersion, order, compress } = (await openArchive(fixture(name))).header;
+    found.add(`${formatVersion} ${order} ${compress}`);
+  }
+  expect([...found].sort()).toEqual(['0 key gzip', '0 key zstd', '1 key gzip', '1 revision gzip', '1 tree gzip']);
+});
+
+describe.each(FIXTURES.filter((name) => name.startsWith('v0-')))('the archive %s', (name) => {
+  const source = fixture(name);
 
   test('is proven whole and gives the records it was made from', async () => {
-    await expect(proveArchive(source, quietRun())).resolves.toMatchObject({ records: 1001, leases: 1 });
+    await expect(proveArchive(source, quietRun())).resolves.toMatchObject({ records: 1001, leases: 1, header: { formatVersion: 0 } });
     const reader = await openArchive(source);
     const found: Buffer[] = [];
     for await (const batch of reader.records()) for (let i = 0; i < batch.count; i++) found.push(recordAt(batch, i));
     expect(Buffer.concat(found).equals(Buffer.concat(fixtureRecords()))).toBe(true);
     expect(await reader.auth()).toEqual(auth);
     for await (const leases of reader.leases()) expect(leases).toEqual([lease]);
+  });
+});
+
+describe.each([
+  ['v1-key.tar', { records: 369, leases: 6, api: 'v3' }],
+  ['v1-revision.tar', { records: 851, leases: 6, api: 'v3' }],
+  ['v1-tree.tar', { records: 1593, leases: 0, api: 'v2' }],
+] as const)('the archive %s', (name, { records, leases, api }) => {
+  test('is proven whole', async () => {
+    const account = await proveArchive(fixture(name), quietRun());
+    expect(account).toMatchObject({ records, leases, header: { formatVersion: 1, api } });
+  });
+
+  test('is, with a 0 for its number, still read; with a 2 it is of the future', async () => {
+    const bytes = readFileSync(new URL(name, FOLDER));
+    const numbered = (formatVersion: number): Promise<Buffer> => {
+      const entries = (all: RawEntry[]): RawEntry[] =>
+        all.map((entry) => {
+          if (entry.name !== 'etcdferry.json') return entry;
+          return {
+            ...entry,
+            content: Buffer.from(String(entry.content).replace('"formatVersion": 1', `"formatVersion": ${formatVersion}`)),
+          };
+        });
+      return rewritten(bytes, { formatVersion, entries });
+    };
+    expect(await proveArchive(memorySource(await numbered(0)), quietRun())).toMatchObject({ records, header: { formatVersion: 0 } });
+    const future = { code: 'unknown-format', message: 'memory.tar: archive format version 2; this release knows 0 to 1' };
+    await expect(proveArchive(memorySource(await numbered(2)), quietRun())).rejects.toMatchObject(future);
   });
 });
 
