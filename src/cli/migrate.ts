@@ -4,10 +4,12 @@ import { parseLocation } from '../locations/parse.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
 import { archiveJson, notesJson, snapshotJson } from './json.js';
+import { backFlags, backOptions } from './migrate-back.js';
 import {
   compressOption,
   connectionOptions,
   dataDirOptions,
+  fileOptions,
   hiddenOption,
   objectOptions,
   outputOptions,
@@ -28,14 +30,16 @@ const { 'with-auth': _auth, 'delete-extra': _extra, 'lease-ttl': _ttl, ...treeWr
 const build = (yargs: Argv) =>
   yargs
     .options({
-      from: { type: 'string', describe: 'v2 tree: a live cluster, a data dir, or an archive of a tree' },
-      to: { type: 'string', demandOption: true, describe: 'Live v3 cluster, snapshot file (.db), or archive (.tar, or - for stdout)' },
+      from: { type: 'string', describe: 'v2 tree (v3 keys, with --to-api v2): a live cluster, a data dir, an archive' },
+      to: { type: 'string', demandOption: true, describe: 'Live cluster, snapshot file (.db), or archive (.tar, or - for stdout)' },
       'dry-run': { type: 'boolean', describe: 'Say what would be written, write nothing' },
       overwrite: { type: 'boolean', describe: 'Replace an existing file' },
       ...compressOption,
       ...hiddenOption,
       ...dataDirOptions,
+      ...fileOptions,
       ...treeWriteOptions,
+      ...backOptions,
       ...objectOptions,
       ...runtimeOption,
       'kubernetes-protobuf': { type: 'boolean', group: 'Kubernetes:', describe: 'Turn the JSON of Kubernetes 1.5 and older into protobuf' },
@@ -51,6 +55,7 @@ const build = (yargs: Argv) =>
         ['from an archive made with backup --api v2', 'etcdferry migrate --from tree.tar --to http://127.0.0.1:12379'],
         ['from the files of a stopped member', 'etcdferry migrate --from /var/lib/etcd --to etcd.tar'],
         ['into a file for etcdutl snapshot restore', 'etcdferry migrate --from /var/lib/etcd --to new.db'],
+        ['back from v3 to v2', 'etcdferry migrate --to-api v2 --from http://127.0.0.1:12379 --to http://127.0.0.1:2379'],
       ),
     )
     .epilogue(`${SIDES_HELP}\n\n${exitStatus(0, 1, 2, 3, 10, 11, 12, 13, 130)}`);
@@ -59,7 +64,7 @@ type Arguments = Declared<typeof build>;
 
 export const migrateCommand: Command<Arguments> = {
   spec: 'migrate',
-  describe: 'Carry a v2 tree over to v3',
+  describe: 'Carry a v2 tree over to v3, or v3 keys back to v2',
   build,
   run,
 };
@@ -80,6 +85,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
           ? { live: { endpoints: to.endpoints, connection: connections.to } }
           : { file: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout } },
       write: { ...writerOptions(args), tmpDir: from.tmpDir },
+      ...backFlags(args),
       ...defined('kubernetesProtobuf', args['kubernetes-protobuf']),
       compress: args.compress,
       toolVersion: toolVersion(),
@@ -97,12 +103,14 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
 
 function summary(report: MigrateReport, milliseconds: number): string {
   const { source, archive, written, snapshot, keys } = report;
-  const from = `${source.location} at index ${source.revision}`;
+  const back = source.api === 'v3';
+  const what = back ? 'node' : 'key';
+  const from = `${source.location} at ${back ? 'revision' : 'index'} ${source.revision}`;
   const took = `(${formatDuration(milliseconds)})`;
-  if (written !== undefined) return `${from} to ${report.to}: ${writtenText(written, 'key')} ${took}`;
+  if (written !== undefined) return `${from} to ${report.to}: ${writtenText(written, what)} ${took}`;
   const bytes = archive?.size ?? snapshot?.bytes;
   const size = bytes === undefined ? '' : `, ${formatBytes(bytes)}`;
-  return `${from} to ${report.to}: ${report.dryRun ? 'would write' : 'wrote'} ${plural(keys, 'key')}${size} ${took}`;
+  return `${from} to ${report.to}: ${report.dryRun ? 'would write' : 'wrote'} ${plural(keys, what)}${size} ${took}`;
 }
 
 /** The document that `migrate --json` prints. */
@@ -112,9 +120,9 @@ function reportJson(report: MigrateReport, milliseconds: number): object {
   return {
     schema: 'etcdferry.migrate/v1',
     dryRun: report.dryRun,
-    source: { kind: source.kind, location: source.location, index: source.revision },
+    source: { kind: source.kind, location: source.location, [source.api === 'v2' ? 'index' : 'revision']: source.revision },
     to: report.to,
-    keys: report.keys,
+    [source.api === 'v2' ? 'keys' : 'nodes']: report.keys,
     ...(written === undefined ? {} : { written: counts }),
     ...(archive === undefined ? {} : { archive: archiveJson(archive, report.to) }),
     ...(snapshot === undefined ? {} : { snapshot: snapshotJson(snapshot, report.to) }),

@@ -13,18 +13,23 @@ import { RecordSorter } from '../sort/sorter.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 import { asProtobuf } from './kubernetes-protobuf.js';
+import { migrateBack } from './migrate-back.js';
 import { openProven } from './proven-source.js';
 import { writeArchive, writeSnapshot } from './write-file.js';
 import { type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
 
 export interface MigrateOptions {
-  /** A v2 tree: a live cluster, a data dir, or an archive of one. */
+  /** A v2 tree: a live cluster, a data dir, or an archive of one. With `toApi: v2` any source of v3 keys. */
   readonly from: SourceRequest;
-  /** A live v3 cluster; or an archive or snapshot file, as its ending tells. */
+  /** A live cluster; or an archive or (v3 only) snapshot file, as its ending tells. */
   readonly to: { readonly live: LiveTarget } | { readonly file: NewFile };
   readonly write: WriteOptions;
   /** Make the JSON that Kubernetes 1.5 and older stored what later ones store: protobuf. */
   readonly kubernetesProtobuf?: boolean;
+  /** The other way round: `v2` carries v3 keys back to a tree. */
+  readonly toApi?: 'v2' | 'v3';
+  /** With `toApi: v2`: the name for the value of a key that others lie under, in the directory it becomes. */
+  readonly directoryValue?: string;
   readonly compress: 'gzip' | 'zstd';
   /** Version of this tool, for an archive's header. */
   readonly toolVersion: string;
@@ -32,7 +37,7 @@ export interface MigrateOptions {
 
 export interface MigrateReport {
   readonly source: SourceInfo;
-  /** Keys the tree becomes. */
+  /** Keys the tree becomes; nodes that keys become. */
   readonly keys: number;
   readonly to: string;
   /** What was written into a live cluster. */
@@ -52,12 +57,13 @@ export interface MigrateReport {
  * @throws FerryError as source, converter and target do; `usage` when the source holds no v2 tree
  */
 export async function migrate(options: MigrateOptions, run: RunContext): Promise<MigrateReport> {
+  if (options.toApi === 'v2') return migrateBack(options, run);
   const { from, write } = options;
   const tree = await openTree(from, run);
   try {
     if (tree.info.api !== 'v2') {
       throw new FerryError('usage', `${from.location.text} holds v3 keys; migrate carries v2 trees over`, {
-        hint: 'For v3 use backup and restore.',
+        hint: 'For v3 use backup and restore; to carry keys back to v2 give --to-api v2.',
       });
     }
     const converted = await convertTree(tree, { selection: from.selection, mapping: write.mapping ?? SAME_KEYS });
