@@ -70,8 +70,8 @@ async function carry(tree: Source, { to, write, compress, toolVersion }: Migrate
     const archive = await writeArchive(tree, to.file, { compress, toolVersion }, run);
     return { to: to.file.location.text, archive, notes: tree.notes.list() };
   }
-  const { onConflict, dryRun, tmpDir } = write;
-  const options = { tmpDir, ...(onConflict === undefined ? {} : { onConflict }), ...(dryRun === undefined ? {} : { dryRun }) };
+  // Selected and renamed already, and leases are expirations by now.
+  const { mapping: _, selection: __, leaseTtl: ___, ...options } = write;
   const { to: where, written } = await writeLive(tree, to.live, options, run);
   const notes = new NoteBook();
   notes.merge(tree.notes.list());
