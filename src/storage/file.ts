@@ -32,6 +32,23 @@ export async function openFile(path: string): Promise<ByteSource> {
   }
 }
 
+export interface CreateOptions {
+  /** Replace a file that is there. */
+  readonly overwrite: boolean;
+  /** The directory for the temporary file, on the same file system; else the one the file is to be in. */
+  readonly temporaryIn?: string;
+}
+
+/** The name a file has until it is finished. */
+function temporaryName(name: string): string {
+  return `.${name}.${randomBytes(6).toString('hex')}.tmp`;
+}
+
+/** The name that a temporary file was to have; undefined for a name that is not one of ours. */
+export function nameOfTemporary(name: string): string | undefined {
+  return /^\.(.+)\.[0-9a-f]{12}\.tmp$/.exec(name)?.[1];
+}
+
 /**
  * Starts a new file: written under a temporary name beside it, mode 0600, and given its own name only
  * when finished and on the disk. Without `overwrite`, a file that is there, or comes to be while this
@@ -40,10 +57,11 @@ export async function openFile(path: string): Promise<ByteSource> {
  * @throws FerryError `in-the-way` for something that may not be replaced, `not-found` when the directory
  *   is missing, `not-writable`, `no-space`
  */
-export async function createFile(path: string, options: { readonly overwrite: boolean }): Promise<ByteSink> {
+export async function createFile(path: string, options: CreateOptions): Promise<ByteSink> {
   await checkTarget(path, options.overwrite);
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
-  const handle = await attempt(`writing ${path}`, () => open(temporary, 'wx', OWNER_ONLY), dirname(path));
+  const directory = options.temporaryIn ?? dirname(path);
+  const temporary = join(directory, temporaryName(basename(path)));
+  const handle = await attempt(`writing ${path}`, () => open(temporary, 'wx', OWNER_ONLY), directory);
   return new FileSink(path, temporary, handle, options.overwrite);
 }
 

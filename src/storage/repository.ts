@@ -1,0 +1,247 @@
+import { createHash } from 'node:crypto';
+import { FerryError } from '../errors.js';
+import type { ByteSink, ByteSource } from '../model/bytes.js';
+import type { RunContext } from '../model/run.js';
+import { type ArchiveName, formatArchiveName, parseArchiveName } from './archive-name.js';
+import type { LockRequest } from './lock-record.js';
+import { NewArchive } from './new-archive.js';
+import type { ObjectStore } from './object-store.js';
+import { DEAD_AFTER, type HeldLock, type LockOptions, takeLock } from './repository-lock.js';
+import { encodeSummary, type ProofDepth, parseSummary, type StoredSummary } from './stored-summary.js';
+
+const SUMMARIES = '.etcdferry/summaries';
+/** Summaries read at once. */
+const IN_FLIGHT = 8;
+/** Bytes read at once where all of an archive is hashed. */
+const PIECE = 4 * 1024 * 1024;
+
+/** An archive in a repository, as its name tells of it. */
+export interface StoredArchive extends ArchiveName {
+  /** Its file name, which is unique in the repository. */
+  readonly file: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
+/** Which of a repository's archives is meant. */
+export interface ArchiveChoice {
+  /** NAME; may be left out where all archives have the same. */
+  readonly name?: string;
+  /** The newest that is not younger, in milliseconds since the Unix epoch; else the newest of all. */
+  readonly at?: number;
+}
+
+/**
+ * A place that holds archives, and beside them in `.etcdferry/` a summary of each and the locks of
+ * runs. Summaries are a convenience: what stands in the archives counts.
+ */
+export class Repository implements AsyncDisposable {
+  readonly #store: ObjectStore;
+
+  constructor(store: ObjectStore) {
+    this.#store = store;
+  }
+
+  /** The location as the user may see it. */
+  get location(): string {
+    return this.#store.name;
+  }
+
+  /** An archive's own location, for messages. */
+  locationOf(archive: Pick<StoredArchive, 'file'>): string {
+    return `${this.location.replace(/\/+$/, '')}/${archive.file}`;
+  }
+
+  /** All archives, by NAME, the oldest of each first. Files that are no archives of ours by their name are passed over. */
+  async archives(): Promise<readonly StoredArchive[]> {
+    const found: StoredArchive[] = [];
+    for (const { name: file, size } of await this.#store.list('')) {
+      const parsed = parseArchiveName(file);
+      if (parsed !== undefined) found.push({ ...parsed, file, size });
+    }
+    return found.sort(byNameAndTime);
+  }
+
+  /**
+   * The archive that is meant.
+   *
+   * @throws FerryError `empty-repository` when there is none at all, `not-found` when none is of that NAME
+   *   or that old, `usage` when archives have different NAMEs and none was chosen
+   */
+  async choose(choice: ArchiveChoice): Promise<StoredArchive> {
+    const all = await this.archives();
+    if (all.length === 0) throw emptyRepository(this.location);
+    const names = [...new Set(all.map(({ name }) => name))];
+    const name = choice.name ?? (names.length === 1 ? names[0] : undefined);
+    if (name === undefined) {
+      throw new FerryError('usage', `${this.location} holds archives of ${names.join(', ')}`, { hint: 'Say which with --name.' });
+    }
+    const named = all.filter((archive) => archive.name === name);
+    const { at } = choice;
+    const found = named.findLast((archive) => at === undefined || archive.time <= at);
+    if (found !== undefined) return found;
+    if (named[0] === undefined) {
+      throw new FerryError('not-found', `${this.location} holds no archive of ${name}`, {
+        hint: `It holds archives of ${names.join(', ')}.`,
+      });
+    }
+    const [asked, oldest] = [new Date(at as number).toISOString(), new Date(named[0].time).toISOString()];
+    throw new FerryError('not-found', `${this.location} holds no archive of ${name} from ${asked} or before`, {
+      hint: `The oldest is from ${oldest}.`,
+    });
+  }
+
+  /** The newest archive of a NAME, if there is one. */
+  async newest(name: string): Promise<StoredArchive | undefined> {
+    return (await this.archives()).findLast((archive) => archive.name === name);
+  }
+
+  /** What is kept beside an archive; undefined where it is missing, or of another release: it is made again by `verify`. */
+  async summary(archive: StoredArchive): Promise<StoredSummary | undefined> {
+    const bytes = await this.#store.get(summaryName(archive.file));
+    return bytes === undefined ? undefined : parseSummary(bytes);
+  }
+
+  /** The summaries of many archives, in their order; several are read at once. */
+  async summaries(archives: readonly StoredArchive[]): Promise<readonly (StoredSummary | undefined)[]> {
+    const found: (StoredSummary | undefined)[] = [];
+    for (let i = 0; i < archives.length; i += IN_FLIGHT) {
+      found.push(...(await Promise.all(archives.slice(i, i + IN_FLIGHT).map((archive) => this.summary(archive)))));
+    }
+    return found;
+  }
+
+  /** Opens an archive's stored bytes. */
+  open(archive: Pick<StoredArchive, 'file'>): Promise<ByteSource> {
+    return this.#store.open(archive.file);
+  }
+
+  /**
+   * Starts a new archive. Its caller holds the lock of its NAME.
+   *
+   * @throws FerryError `in-the-way` for a name that is taken
+   */
+  async create(name: ArchiveName, run: RunContext): Promise<NewArchive> {
+    const file = formatArchiveName(name);
+    const sink: ByteSink = await this.#store.create(file);
+    const readBack = (): Promise<string> => this.sha256({ file }, run);
+    return new NewArchive(file, sink, { readBack, remove: () => this.#store.delete(file) });
+  }
+
+  /**
+   * SHA-256 of an archive's stored bytes, all of which are read.
+   *
+   * @returns in hex
+   */
+  async sha256(archive: Pick<StoredArchive, 'file'>, run: RunContext): Promise<string> {
+    const bytes = await this.open(archive);
+    try {
+      const hash = createHash('sha256');
+      for (let at = 0; at < bytes.size; at += PIECE) {
+        run.signal.throwIfAborted();
+        hash.update(await bytes.read(at, Math.min(PIECE, bytes.size - at)));
+        run.progress({ phase: 'reading back', records: 0, bytes: at, totalBytes: bytes.size });
+      }
+      return hash.digest('hex');
+    } finally {
+      await bytes.close();
+    }
+  }
+
+  /** Writes the summary of an archive. */
+  async describe(archive: Pick<StoredArchive, 'file'>, summary: StoredSummary): Promise<void> {
+    await this.#store.put(summaryName(archive.file), encodeSummary(summary));
+  }
+
+  /**
+   * Keeps in an archive's summary that it has just passed.
+   *
+   * @param summary as it is to be, where it was made again; else what is stored is changed, if it is there
+   */
+  async markVerified(archive: StoredArchive, depth: ProofDepth, summary?: StoredSummary): Promise<void> {
+    const kept = await this.summary(archive);
+    const base = summary ?? kept;
+    if (base === undefined) return;
+    const now = Date.now();
+    const verified = { ...kept?.verified, bytes: now, ...(depth === 'content' ? { content: now } : {}) };
+    const { damagedAt: _, unchangedAt: __, ...rest } = base;
+    await this.describe(archive, { ...rest, verified, ...(kept?.unchangedAt === undefined ? {} : { unchangedAt: kept.unchangedAt }) });
+  }
+
+  /** Keeps in an archive's summary that it was found damaged: no earlier proof counts any more. */
+  async markDamaged(archive: StoredArchive): Promise<void> {
+    const kept = await this.summary(archive);
+    if (kept !== undefined) await this.describe(archive, { ...kept, verified: {}, damagedAt: Date.now() });
+  }
+
+  /** Keeps in an archive's summary that a backup found nothing changed since. */
+  async markUnchanged(archive: StoredArchive, at: number): Promise<void> {
+    const kept = await this.summary(archive);
+    if (kept !== undefined) await this.describe(archive, { ...kept, unchangedAt: at });
+  }
+
+  /** Removes an archive, then its summary. Its caller holds the exclusive lock. */
+  async remove(archive: StoredArchive): Promise<void> {
+    await this.#store.delete(archive.file);
+    await this.#store.delete(summaryName(archive.file));
+  }
+
+  /**
+   * Takes a lock, and clears away what dead runs left unfinished of what it covers.
+   *
+   * @throws FerryError `locked` when another run is in the way, for longer than `wait`
+   */
+  async lock(request: LockRequest, options: LockOptions, run: RunContext): Promise<HeldLock> {
+    const lock = await takeLock(this.#store, request, options, run);
+    try {
+      await this.#clearUnfinished(lock);
+      if (request.kind === 'exclusive') await this.#clearStraySummaries();
+      return lock;
+    } catch (thrown) {
+      await lock[Symbol.asyncDispose]();
+      throw thrown;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#store.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Whoever holds the lock of a NAME is the only one to write its archives: what else was begun is left over. */
+  async #clearUnfinished({ request, heldAt }: HeldLock): Promise<void> {
+    for (const { name: file, startedAt, clear } of await this.#store.unfinished()) {
+      const name = parseArchiveName(file)?.name;
+      const covered = name !== undefined && (request.kind === 'exclusive' || request.name === name);
+      // Summaries and locks are written without a lock, in a moment.
+      if (covered || heldAt - startedAt > DEAD_AFTER) await clear();
+    }
+  }
+
+  async #clearStraySummaries(): Promise<void> {
+    const summaries = await this.#store.list(SUMMARIES);
+    const files = new Set((await this.archives()).map(({ file }) => file));
+    for (const { name } of summaries) {
+      if (!files.has(name.replace(/\.json$/, ''))) await this.#store.delete(`${SUMMARIES}/${name}`);
+    }
+  }
+}
+
+/** What a repository without archives is told with. */
+export function emptyRepository(location: string): FerryError {
+  return new FerryError('empty-repository', `${location} holds no archives`, {
+    hint: 'Is it the right directory or bucket? etcdferry backup --to makes archives there.',
+  });
+}
+
+function summaryName(file: string): string {
+  return `${SUMMARIES}/${file}.json`;
+}
+
+function byNameAndTime(a: StoredArchive, b: StoredArchive): number {
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
+  return a.time - b.time || (a.revision < b.revision ? -1 : 1);
+}

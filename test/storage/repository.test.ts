@@ -1,0 +1,233 @@
+import { mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { quietRun } from '../../src/model/run.js';
+import { openDirectoryStore } from '../../src/storage/directory-store.js';
+import { thisProcess } from '../../src/storage/lock-owner.js';
+import { encodeLock, type LockRecord } from '../../src/storage/lock-record.js';
+import { Repository } from '../../src/storage/repository.js';
+import { encodeSummary, parseSummary, type StoredSummary } from '../../src/storage/stored-summary.js';
+import { temporaryDirectory } from '../support/temp.js';
+
+const directory = temporaryDirectory();
+const run = quietRun();
+const BACKUP = { doing: 'backup' };
+const PRUNE = { doing: 'prune' };
+let count = 0;
+
+async function emptyRepository(): Promise<{ path: string; repository: Repository }> {
+  const path = join(directory, String(++count));
+  mkdirSync(path);
+  return { path, repository: new Repository(await openDirectoryStore(path, { create: false })) };
+}
+
+const SUMMARY: StoredSummary = {
+  api: 'v3',
+  revision: 2n ** 60n,
+  records: 1,
+  leases: 0,
+  rawBytes: 5,
+  digests: { records: 'a'.repeat(64), values: 'b'.repeat(64) },
+  size: 3,
+  sha256: 'c'.repeat(64),
+  source: { kind: 'live', location: 'http://h:2379', clusterId: 'cafe', serverVersion: '3.5.16' },
+  verified: { bytes: 1_000 },
+};
+
+async function add(repository: Repository, name: string, time: number, revision = 1n): Promise<void> {
+  const archive = await repository.create({ name, time, revision, encrypted: false }, run);
+  await archive.write(Buffer.from('abc'));
+  await archive.finish();
+  await repository.describe(archive, SUMMARY);
+}
+
+describe('a repository', () => {
+  test('lists its archives by NAME and time, and nothing else', async () => {
+    const { path, repository } = await emptyRepository();
+    for (const [name, time] of [
+      ['b', 5],
+      ['a', 2_000],
+      ['a', 1_000],
+    ] as const)
+      await add(repository, name, time);
+    writeFileSync(join(path, 'README'), '');
+    const archives = await repository.archives();
+    expect(archives.map(({ name, time }) => [name, time])).toEqual([
+      ['a', 1_000],
+      ['a', 2_000],
+      ['b', 5],
+    ]);
+    expect(await repository.summaries(archives)).toEqual([SUMMARY, SUMMARY, SUMMARY]);
+  });
+
+  test('chooses by NAME and time', async () => {
+    const { repository } = await emptyRepository();
+    await expect(repository.choose({})).rejects.toMatchObject({ code: 'empty-repository' });
+    await add(repository, 'a', 1_000);
+    await add(repository, 'a', 2_000);
+    expect(await repository.choose({})).toMatchObject({ time: 2_000 });
+    expect(await repository.choose({ at: 1_999 })).toMatchObject({ time: 1_000 });
+    expect(await repository.choose({ at: 2_000 })).toMatchObject({ time: 2_000 });
+    await expect(repository.choose({ at: 999 })).rejects.toMatchObject({ code: 'not-found' });
+    await add(repository, 'b', 3_000);
+    await expect(repository.choose({})).rejects.toMatchObject({ code: 'usage' });
+    expect(await repository.choose({ name: 'b' })).toMatchObject({ time: 3_000 });
+    await expect(repository.choose({ name: 'c' })).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  test('takes back an archive whose stored bytes are not what was written', async () => {
+    const { path } = await emptyRepository();
+    const store = await openDirectoryStore(path, { create: false });
+    const repository = new Repository({
+      ...{ name: store.name, get: store.get.bind(store), put: store.put.bind(store), close: store.close.bind(store) },
+      ...{ list: store.list.bind(store), delete: store.delete.bind(store), unfinished: store.unfinished.bind(store) },
+      create: store.create.bind(store),
+      open: async (name) => {
+        writeFileSync(join(path, name), 'abd');
+        return store.open(name);
+      },
+    });
+    await expect(add(repository, 'a', 1_000)).rejects.toMatchObject({ code: 'damaged' });
+    expect(readdirSync(path)).toEqual(['.etcdferry']);
+  });
+
+  test('keeps when an archive passed, and forgets it when it is found damaged', async () => {
+    const { repository } = await emptyRepository();
+    await add(repository, 'a', 1_000);
+    const archive = await repository.choose({});
+    await repository.markUnchanged(archive, 77_000);
+    await repository.markVerified(archive, 'content');
+    const content = (await repository.summary(archive))?.verified.content ?? 0;
+    expect(Date.now() - content).toBeLessThan(10_000);
+    await repository.markVerified(archive, 'bytes');
+    expect(await repository.summary(archive)).toMatchObject({ verified: { content }, unchangedAt: 77_000 });
+    await repository.markDamaged(archive);
+    expect(await repository.summary(archive)).toMatchObject({ verified: {}, damagedAt: expect.any(Number) });
+    await repository.remove(archive);
+    expect(await repository.archives()).toEqual([]);
+    expect(await repository.summary(archive)).toBeUndefined();
+  });
+
+  test('summaries are read as they were written', () => {
+    const time = fc.option(fc.integer({ min: 0, max: 4e12 }), { nil: undefined });
+    fc.assert(
+      fc.property(
+        fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+        fc.nat(),
+        time,
+        time,
+        time,
+        (revision, records, bytes, content, damagedAt) => {
+          const verified = { ...(bytes === undefined ? {} : { bytes }), ...(content === undefined ? {} : { content }) };
+          const summary = {
+            ...SUMMARY,
+            revision,
+            records,
+            verified,
+            ...(damagedAt === undefined ? {} : { damagedAt, unchangedAt: damagedAt }),
+          };
+          expect(parseSummary(encodeSummary(summary))).toEqual(summary);
+        },
+      ),
+    );
+    for (const text of ['', 'null', '{}', '[]', '{"schema":"etcdferry.summary/v1"}'])
+      expect(parseSummary(Buffer.from(text))).toBeUndefined();
+  });
+});
+
+describe('locks', () => {
+  test('backups share, one at a time per NAME; an exclusive one is alone', async () => {
+    const { repository } = await emptyRepository();
+    const shared = (name: string) => repository.lock({ kind: 'shared', name }, BACKUP, run);
+    const exclusive = () => repository.lock({ kind: 'exclusive' }, PRUNE, run);
+    const [a, b] = [await shared('a'), await shared('b')];
+    await expect(shared('a')).rejects.toMatchObject({
+      code: 'locked',
+      message: expect.stringMatching(/backup of a .*process \d+.* since 20/),
+    });
+    await expect(exclusive()).rejects.toMatchObject({ code: 'locked' });
+    await a.release();
+    await b.release();
+    const alone = await exclusive();
+    await expect(shared('c')).rejects.toMatchObject({ code: 'locked', message: expect.stringMatching(/locked by prune/) });
+    await alone.release();
+    await (await shared('c')).release();
+  });
+
+  test('of many asked for at once exactly one of each NAME is held', async () => {
+    const { repository, path } = await emptyRepository();
+    const names = ['x', 'x', 'x', 'x', 'x', 'y', 'y', 'y'];
+    const taken = await Promise.allSettled(names.map((name) => repository.lock({ kind: 'shared', name }, BACKUP, run)));
+    const held = taken.flatMap((result, i) => (result.status === 'fulfilled' ? [names[i]] : []));
+    expect(held.sort()).toEqual(['x', 'y']);
+    for (const result of taken) if (result.status === 'rejected') expect(result.reason).toMatchObject({ code: 'locked' });
+    expect(readdirSync(join(path, '.etcdferry/locks'))).toHaveLength(2);
+  });
+
+  test('are waited for', async () => {
+    const { repository } = await emptyRepository();
+    const first = await repository.lock({ kind: 'exclusive' }, PRUNE, run);
+    const warnings: string[] = [];
+    const waiting = repository.lock({ kind: 'exclusive' }, { ...PRUNE, wait: 10_000 }, { ...run, warn: (line) => warnings.push(line) });
+    setTimeout(() => first.release(), 300);
+    await (await waiting).release();
+    expect(warnings).toHaveLength(1);
+    const again = await repository.lock({ kind: 'exclusive' }, PRUNE, run);
+    await expect(repository.lock({ kind: 'exclusive' }, { ...PRUNE, wait: 200 }, run)).rejects.toMatchObject({ code: 'locked' });
+    await again.release();
+  });
+
+  test.each([
+    ['of a process that is gone', async () => ({ owner: { ...(await thisProcess()), pid: 2 ** 22 + 1 } }), true],
+    ['of a pid that is used again', async () => ({ owner: { ...(await thisProcess()), started: '1' } }), true],
+    ['of a process that runs', async () => ({ owner: await thisProcess() }), false],
+    ['of another machine', async () => ({ owner: { ...(await thisProcess()), host: 'elsewhere', pid: 2 ** 22 + 1 } }), false],
+    ['of another container', async () => ({ owner: { ...(await thisProcess()), space: 'x', pid: 2 ** 22 + 1 } }), false],
+  ] as const)('left behind %s', async (_, change, dead) => {
+    const { repository, path } = await emptyRepository();
+    await (await repository.lock({ kind: 'exclusive' }, PRUNE, run)).release();
+    const lock: LockRecord = { id: 'x', request: { kind: 'exclusive' }, doing: 'prune', since: 1, held: true, ...(await change()) };
+    const file = join(path, '.etcdferry/locks/x.json');
+    writeFileSync(file, encodeLock(lock));
+    const taken = repository.lock({ kind: 'exclusive' }, PRUNE, run);
+    if (dead) await (await taken).release();
+    else await expect(taken).rejects.toMatchObject({ code: 'locked' });
+    const old = new Date(Date.now() - 15 * 60_000 - 5_000);
+    if (!dead) utimesSync(file, old, old);
+    await (await repository.lock({ kind: 'exclusive' }, PRUNE, run)).release();
+    expect(readdirSync(join(path, '.etcdferry/locks'))).toEqual([]);
+  });
+
+  test('cleared away by another are lost to their owner', async () => {
+    const { repository, path } = await emptyRepository();
+    const lock = await repository.lock({ kind: 'exclusive' }, PRUNE, run);
+    await lock.check();
+    rmSync(join(path, '.etcdferry/locks'), { recursive: true });
+    await expect(lock.check()).rejects.toMatchObject({ code: 'locked' });
+    expect(lock.signal.aborted).toBe(true);
+  });
+
+  test('of what is no lock we know keep everybody out', async () => {
+    const { repository, path } = await emptyRepository();
+    await (await repository.lock({ kind: 'exclusive' }, PRUNE, run)).release();
+    writeFileSync(join(path, '.etcdferry/locks/x.json'), '{"schema":"etcdferry.lock/v9"}');
+    await expect(repository.lock({ kind: 'shared', name: 'a' }, BACKUP, run)).rejects.toMatchObject({ code: 'locked' });
+  });
+
+  test('clear away what dead runs left of their NAME, and no more', async () => {
+    const { repository, path } = await emptyRepository();
+    await add(repository, 'a', 1_000);
+    await repository.create({ name: 'a', time: 2_000, revision: 1n, encrypted: false }, run);
+    await repository.create({ name: 'b', time: 2_000, revision: 1n, encrypted: false }, run);
+    const unfinished = () => readdirSync(join(path, '.etcdferry/unfinished')).map((name) => name.slice(0, 2));
+    await (await repository.lock({ kind: 'shared', name: 'a' }, BACKUP, run)).release();
+    expect(unfinished()).toEqual(['.b']);
+    const stray = join(path, '.etcdferry/summaries/gone.json');
+    writeFileSync(stray, '');
+    await (await repository.lock({ kind: 'exclusive' }, PRUNE, run)).release();
+    expect(unfinished()).toEqual([]);
+    expect(readdirSync(join(path, '.etcdferry/summaries'))).toHaveLength(1);
+    expect(await repository.archives()).toHaveLength(1);
+  });
+});
