@@ -7,7 +7,8 @@ import { openDirectoryStore } from '../../src/storage/directory-store.js';
 import { thisProcess } from '../../src/storage/lock-owner.js';
 import { encodeLock, type LockRecord } from '../../src/storage/lock-record.js';
 import { Repository } from '../../src/storage/repository.js';
-import { encodeSummary, parseSummary, type StoredSummary } from '../../src/storage/stored-summary.js';
+import { encodeSummary, parseSummary, type StoredSummary, summaryOfAccount } from '../../src/storage/stored-summary.js';
+import { smallArchive } from '../archive/samples.js';
 import { temporaryDirectory } from '../support/temp.js';
 
 const directory = temporaryDirectory();
@@ -107,6 +108,13 @@ describe('a repository', () => {
     await repository.remove(archive);
     expect(await repository.archives()).toEqual([]);
     expect(await repository.summary(archive)).toBeUndefined();
+  });
+
+  test('keeps of an archive what its account says', async () => {
+    const { account } = await smallArchive();
+    const summary = summaryOfAccount(account, { size: 9, sha256: 'd'.repeat(64) });
+    expect(summary).toMatchObject({ records: 3, leases: 2, digests: account.digests, size: 9, sha256: 'd'.repeat(64), verified: {} });
+    expect(parseSummary(encodeSummary(summary))).toEqual(summary);
   });
 
   test('summaries are read as they were written', () => {
