@@ -21,6 +21,7 @@ import { tellReport } from './report.js';
 import { defined, sourceLocation, sourceRequest } from './requests.js';
 import { SIDES_HELP, settingsOfSides, twoSidedOptions } from './sides.js';
 import type { Terminal } from './terminal.js';
+import { treeOptions, treeRules } from './tree-options.js';
 import { toolVersion } from './version.js';
 import { writeOptions, writerOptions } from './write-options.js';
 import { writtenText } from './written.js';
@@ -34,6 +35,7 @@ const build = (yargs: Argv) =>
       to: { type: 'string', demandOption: true, describe: 'Live cluster, snapshot file (.db), or archive (.tar, or - for stdout)' },
       'dry-run': { type: 'boolean', describe: 'Say what would be written, write nothing' },
       overwrite: { type: 'boolean', describe: 'Replace an existing file' },
+      ...treeOptions,
       ...compressOption,
       ...hiddenOption,
       ...dataDirOptions,
@@ -86,6 +88,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
           : { file: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout } },
       write: { ...writerOptions(args), tmpDir: from.tmpDir },
       ...backFlags(args),
+      rules: treeRules(args),
       ...defined('kubernetesProtobuf', args['kubernetes-protobuf']),
       compress: args.compress,
       toolVersion: toolVersion(),

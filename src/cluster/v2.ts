@@ -67,6 +67,14 @@ export interface V2Cluster {
    * refused when the node is another.
    */
   remove(path: Buffer, what: { readonly dir: true } | { readonly prevIndex: bigint }, signal?: AbortSignal): Promise<V2Refusal | undefined>;
+  /**
+   * Users and roles, as the API's JSON has them; nothing but empty lists before etcd 2.1.
+   *
+   * @throws FerryError `unauthorized` when the user given is not root, and authentication is on
+   */
+  auth(
+    signal?: AbortSignal,
+  ): Promise<{ readonly enabled: boolean; readonly users: readonly unknown[]; readonly roles: readonly unknown[] }>;
   /** The server's version, where it tells. */
   version(signal?: AbortSignal): Promise<string | undefined>;
   close(): Promise<void>;
@@ -96,6 +104,12 @@ export function connectV2(options: ClusterOptions): V2Cluster {
     remove: (path, what, signal) => {
       const query = 'dir' in what ? 'dir=true' : `prevIndex=${what.prevIndex}`;
       return http.request({ method: 'DELETE', target: `${keysTarget(path)}?${query}`, signal }, (answer) => refusalOf(answer));
+    },
+    auth: async (signal) => {
+      const ask = (what: string): Promise<unknown> =>
+        http.request({ method: 'GET', target: `/v2/auth/${what}`, signal }, (answer) => authAnswer(answer, what));
+      const [users, roles, enabled] = [await ask('users'), await ask('roles'), await ask('enable')];
+      return { enabled: enabled === true, users: Array.isArray(users) ? users : [], roles: Array.isArray(roles) ? roles : [] };
     },
     version: async (signal) => {
       const body = await http.request({ method: 'GET', target: '/version', signal }, (answer) => answer.short());
@@ -171,6 +185,18 @@ async function refusalOf(answer: V2Answer): Promise<V2Refusal | undefined> {
   const expected = refusal.errorCode >= V2_REFUSAL.keyNotFound && refusal.errorCode <= V2_REFUSAL.directoryNotEmpty;
   if (!expected) throw errorForRefusal(answer.endpoint, refusal);
   return refusal;
+}
+
+/** The one field of an answer about users: `{"users": …}`, `{"roles": …}`, `{"enabled": …}`. */
+async function authAnswer(answer: V2Answer, what: string): Promise<unknown> {
+  const body = await answer.short();
+  if (answer.status === 404) return undefined;
+  if (answer.status !== 200) throw errorForAnswer(answer.endpoint, answer.status, body);
+  try {
+    return (JSON.parse(body.toString()) as Record<string, unknown>)[what === 'enable' ? 'enabled' : what];
+  } catch {
+    return undefined;
+  }
 }
 
 function formOf(put: PutOptions): Buffer {

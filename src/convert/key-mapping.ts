@@ -35,6 +35,14 @@ export interface KeyMapping {
   readonly pieces: number;
   /** Which of them a key belongs to, from 0. */
   pieceOf(key: Buffer): number;
+  /** The `--map` rules; rule i renames the keys of piece i + 1. */
+  readonly rules: readonly MapRule[];
+}
+
+/** One prefix in place of another. */
+export interface MapRule {
+  readonly from: Buffer;
+  readonly to: Buffer;
 }
 
 /** The mapping that changes nothing. */
@@ -44,12 +52,8 @@ export const SAME_KEYS: KeyMapping = {
   mapKey: (key) => key,
   mapPrefix: (prefix) => [prefix],
   pieceOf: () => 0,
+  rules: [],
 };
-
-interface Rule {
-  readonly from: Buffer;
-  readonly to: Buffer;
-}
 
 /**
  * Reads a key mapping as typed. Text is taken as UTF-8; OLD ends at the first `=`.
@@ -72,12 +76,13 @@ export function parseKeyMapping(flags: KeyMappingFlags): KeyMapping {
  *
  * @param rules prefix for prefix; the longest `from` that fits wins
  */
-export function keyMapping(rules: readonly Rule[], strip: Buffer, add: Buffer): KeyMapping {
+export function keyMapping(rules: readonly MapRule[], strip: Buffer, add: Buffer): KeyMapping {
   if (strip.length === 0 && add.length === 0 && rules.every(({ from, to }) => from.equals(to))) return SAME_KEYS;
   const longestFirst = [...rules].sort((a, b) => b.from.length - a.from.length);
   return {
     identity: false,
     pieces: rules.length + 1,
+    rules: longestFirst,
     pieceOf: (key) => 1 + longestFirst.findIndex(({ from }) => startsWith(key, from)),
     mapKey(key) {
       const renamed = rename(key, longestFirst);
@@ -94,7 +99,7 @@ export function keyMapping(rules: readonly Rule[], strip: Buffer, add: Buffer): 
   };
 }
 
-function rename(key: Buffer, longestFirst: readonly Rule[]): Buffer {
+function rename(key: Buffer, longestFirst: readonly MapRule[]): Buffer {
   const rule = longestFirst.find(({ from }) => startsWith(key, from));
   return rule === undefined ? key : Buffer.concat([rule.to, key.subarray(rule.from.length)]);
 }
@@ -105,7 +110,7 @@ function swapPrefix(prefix: Buffer, strip: Buffer, add: Buffer): Buffer[] {
   return startsWith(strip, prefix) ? [add] : [];
 }
 
-function parseRule(text: string): Rule {
+function parseRule(text: string): MapRule {
   const at = text.indexOf('=');
   if (at < 0) throw new FerryError('usage', `--map takes OLD=NEW, found ${JSON.stringify(text)}`);
   if (at === 0) {

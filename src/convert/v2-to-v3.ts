@@ -3,131 +3,229 @@ import { batchOf, type RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
 import { NoteBook } from '../model/note.js';
 import { EVERYTHING, type KeySelection, type Source } from '../model/source.js';
+import { isHidden } from '../model/tree-path.js';
 import { encodeKeyValue } from '../wire/keyvalue.js';
 import { type KeyMapping, SAME_KEYS } from './key-mapping.js';
 import { showKey } from './key-text.js';
 import { isSelected } from './select.js';
-import { expirationSecond, leaseFor, leaseIdOf } from './v2-expiration.js';
+import { TreeCounter, type TreeCounts } from './v2-counts.js';
+import { EmptyDirectories } from './v2-empty.js';
+import { EXACT_TTL, ExpirationLeases, type TtlRule } from './v2-ttl.js';
 import { type PlacedNode, walkNodes } from './v2-walk.js';
+
+const MARKER_END = Buffer.from('/');
+const NOTHING = Buffer.alloc(0);
 
 export interface ConvertTreeOptions {
   /** How paths become keys; byte for byte unless given. */
   readonly mapping?: KeyMapping;
   /** Prefixes of paths wanted, by their names in the source. */
   readonly selection?: KeySelection;
+  /** What becomes of expirations; `exact` unless given. */
+  readonly ttl?: TtlRule;
+  /**
+   * What becomes of empty directories: nothing, or a key of their path and a slash, without a value.
+   * They are dropped unless given, and then told of as something lost.
+   */
+  readonly emptyDirs?: 'drop' | 'marker';
+  /** What becomes of hidden nodes (a part of their path begins with `_`); kept unless given. */
+  readonly hidden?: 'keep' | 'drop';
+  /** The user means expired nodes to be left behind: they are nothing lost. */
+  readonly dropExpired?: boolean;
   /** The clock, in milliseconds since the Unix epoch: what has expired by then is left out. */
   readonly now?: () => number;
+}
+
+/** A v2 tree as v3 records. */
+export interface ConvertedTree extends Source {
+  /** The tree in numbers. */
+  readonly counts: TreeCounts;
 }
 
 /**
  * A v2 tree as v3 records. Every file becomes a key by its path; its createdIndex, modifiedIndex
  * and 1 stand for create revision, mod revision and version, as `etcdctl migrate` of etcd 3.4 has
- * it. An expiration, its own or that of a directory above it, becomes a lease (leaseIdOf), shared
- * by all keys that expire in the same second. Directories vanish; empty ones and what has expired
- * are left out, counted and named.
+ * it. An expiration, its own or that of a directory above it, becomes a lease. Directories vanish;
+ * empty ones and what has expired are left out, counted and named.
  *
- * The tree is read once here, for the leases and the notes, and once more for the records; one
- * number is held per second in which something expires.
+ * The tree is read once here, for the leases, the counts and the notes, and once more for the
+ * records; one number is held per lease.
  *
  * @param source a v2 tree that can be read more than once; closed with the source returned
  * @returns v3 records, still in the order of the tree (`/a/b` before `/a-b`, which bytes have the
  *   other way round, and as mapped): `info.order` is `tree`, and who needs another must sort
  * @throws FerryError `usage` when the source is no tree, or the mapping cannot take a path
  */
-export async function convertTree(source: Source, options: ConvertTreeOptions = {}): Promise<Source> {
+export async function convertTree(source: Source, options: ConvertTreeOptions = {}): Promise<ConvertedTree> {
   const { api, order } = source.info;
   if (api !== 'v2' || order !== 'tree') throw new FerryError('usage', `only a v2 tree can be converted, found ${api} in ${order} order`);
   const conversion = new TreeConversion(options);
   await conversion.survey(source.records());
-  const { notes } = conversion;
+  const { notes, counts } = conversion;
   notes.merge(source.notes.list());
   return {
-    info: { ...source.info, api: 'v3', order: 'tree', estimatedRecords: conversion.keys },
+    info: { ...source.info, api: 'v3', order: 'tree', estimatedRecords: counts.keys },
     notes,
+    counts,
     leases: () => conversion.leases(),
-    auth: async () => undefined,
+    auth: () => source.auth(),
     records: () => conversion.records(source.records()),
     close: () => source.close(),
   };
 }
 
+/** A node, or an empty directory, that becomes a key. */
+interface Kept {
+  readonly placed: PlacedNode;
+  readonly marker: boolean;
+}
+
 class TreeConversion {
   readonly notes: NoteBook = new NoteBook();
-  /** Number of keys the tree becomes. */
-  keys = 0;
+  readonly #counter = new TreeCounter();
+  readonly #o: ConvertTreeOptions;
   readonly #mapping: KeyMapping;
   readonly #selection: KeySelection;
-  readonly #nowMs: number;
   readonly #now: bigint;
-  /** Seconds in which something expires. */
-  readonly #seconds = new Set<bigint>();
+  readonly #leases: ExpirationLeases;
 
-  constructor({ mapping = SAME_KEYS, selection = EVERYTHING, now = Date.now }: ConvertTreeOptions) {
+  constructor(options: ConvertTreeOptions) {
+    const { mapping = SAME_KEYS, selection = EVERYTHING, now = Date.now, ttl = EXACT_TTL } = options;
+    this.#o = options;
     this.#mapping = mapping;
     this.#selection = selection;
-    this.#nowMs = Math.trunc(now());
-    this.#now = BigInt(this.#nowMs) * 1_000_000n;
+    const nowMs = Math.trunc(now());
+    this.#now = BigInt(nowMs) * 1_000_000n;
+    this.#leases = new ExpirationLeases(ttl, nowMs);
+  }
+
+  get counts(): TreeCounts {
+    const { counts, prefixes, mapped } = this.#counter;
+    return { ...counts, leases: this.#leases.count, prefixes, mapped };
   }
 
   /** Looks at every node once: which leases there will be, and what is lost. */
   async survey(batches: AsyncIterable<RecordBatch>): Promise<void> {
+    const empty = new EmptyDirectories();
     for await (const placed of walkNodes(batches)) {
       for (const each of placed) {
-        if (isSelected(each.node.path, this.#selection)) this.#survey(each);
+        for (const directory of empty.upTo(each.node.path)) this.#surveyEmpty(directory);
+        if (!this.#survey(each)) continue;
+        if (each.node.dir) empty.enter(each);
+        else empty.holds();
       }
     }
+    for (const directory of empty.rest()) this.#surveyEmpty(directory);
   }
 
   async *leases(): AsyncGenerator<readonly Lease[]> {
-    const seconds = [...this.#seconds].sort((a, b) => (a < b ? -1 : 1));
-    if (seconds.length > 0) yield seconds.map((second) => leaseFor(second, this.#nowMs));
+    const leases = this.#leases.list();
+    if (leases.length > 0) yield leases;
   }
 
   async *records(batches: AsyncIterable<RecordBatch>): AsyncGenerator<RecordBatch> {
+    const empty = new EmptyDirectories();
+    const markers = this.#o.emptyDirs === 'marker';
+    const asMarkers = (directories: PlacedNode[]): Buffer[] => directories.map((placed) => this.#convert({ placed, marker: true }));
     for await (const placed of walkNodes(batches)) {
-      const records = placed.filter((each) => this.#becomesKey(each)).map((each) => this.#convert(each));
+      const records: Buffer[] = [];
+      for (const each of placed) {
+        if (markers) records.push(...asMarkers(empty.upTo(each.node.path)));
+        if (!this.#stays(each)) continue;
+        if (!each.node.dir) records.push(this.#convert({ placed: each, marker: false }));
+        if (!markers) continue;
+        if (each.node.dir) empty.enter(each);
+        else empty.holds();
+      }
       if (records.length > 0) yield batchOf(records);
     }
+    const rest = markers ? asMarkers(empty.rest()) : [];
+    if (rest.length > 0) yield batchOf(rest);
   }
 
-  #survey(each: PlacedNode): void {
-    const { node, expiration, isEmptyDirectory } = each;
+  /** @returns whether the node is wanted and lives */
+  #survey(each: PlacedNode): boolean {
+    const { node, expiration } = each;
+    if (!isSelected(node.path, this.#selection)) return false;
+    const hidden = isHidden(node.path);
+    this.#counter.node(each, hidden);
+    if (hidden && this.#o.hidden === 'drop') {
+      this.#leaveOut(node.path, 'hidden-node-dropped', 'hidden nodes left out, as asked for', false);
+      return false;
+    }
     if (this.#isExpired(expiration)) {
       const message = 'nodes left out because they, or a directory above them, have expired';
-      this.notes.add('expired-node-dropped', message, { lossy: true, example: showKey(node.path) });
-    } else if (isEmptyDirectory) {
-      this.notes.add('empty-directory', 'empty directories left out: v3 has keys only', { lossy: true, example: showKey(node.path) });
-    } else if (!node.dir) {
-      this.#mapping.mapKey(node.path);
-      this.keys++;
-      if (expiration !== 0n) this.#surveyExpiration(expiration, node.path);
+      this.#counter.counts.expired++;
+      this.#leaveOut(node.path, 'expired-node-dropped', message, this.#o.dropExpired !== true);
+      return false;
     }
+    if (!node.dir) this.#surveyKey({ placed: each, marker: false });
+    return true;
   }
 
-  #surveyExpiration(expiration: bigint, path: Buffer): void {
-    const second = expirationSecond(expiration);
-    this.#seconds.add(second);
-    if (second * 1_000_000_000n === expiration) return;
-    const message = 'keys that expire up to a second later: a lease has whole seconds';
-    this.notes.add('expiration-rounded', message, { example: showKey(path) });
+  #surveyEmpty(placed: PlacedNode): void {
+    const { path } = placed.node;
+    this.#counter.counts.emptyDirectories++;
+    if (this.#o.emptyDirs === 'marker') {
+      this.#counter.counts.markers++;
+      this.notes.add('empty-directory-marked', 'empty directories kept as a key that ends in a slash', { example: showKey(path) });
+      this.#surveyKey({ placed, marker: true });
+    } else this.#leaveOut(path, 'empty-directory', 'empty directories left out: v3 has keys only', this.#o.emptyDirs === undefined);
+  }
+
+  #leaveOut(path: Buffer, code: string, message: string, lossy: boolean): void {
+    this.notes.add(code, message, { lossy, example: showKey(path) });
+    this.#counter.leftOut(path);
+  }
+
+  #surveyKey(kept: Kept): void {
+    const { node, expiration } = kept.placed;
+    const key = this.#mapping.mapKey(nameOf(kept));
+    this.#counter.key(node.path, key.length + (kept.marker ? 0 : node.value.length));
+    const piece = this.#mapping.pieceOf(nameOf(kept)) - 1;
+    if (piece >= 0) this.#counter.mapped[piece] = (this.#counter.mapped[piece] ?? 0) + 1;
+    if (expiration === 0n) return;
+    this.#leases.see(expiration);
+    const [code, message] = TTL_NOTES[(this.#o.ttl ?? EXACT_TTL).kind];
+    if (code !== 'expiration-rounded' || expiration % this.#unit() !== 0n) this.notes.add(code, message, { example: showKey(node.path) });
+  }
+
+  /** What expirations are rounded to, in nanoseconds. */
+  #unit(): bigint {
+    const { ttl = EXACT_TTL } = this.#o;
+    return ttl.kind === 'exact' ? ttl.granularity * 1_000_000_000n : 1n;
   }
 
   #isExpired(expiration: bigint): boolean {
     return expiration !== 0n && expiration <= this.#now;
   }
 
-  #becomesKey({ node, expiration }: PlacedNode): boolean {
-    return !node.dir && !this.#isExpired(expiration) && isSelected(node.path, this.#selection);
+  #stays({ node, expiration }: PlacedNode): boolean {
+    if (this.#isExpired(expiration) || !isSelected(node.path, this.#selection)) return false;
+    return this.#o.hidden !== 'drop' || !isHidden(node.path);
   }
 
-  #convert({ node, expiration }: PlacedNode): Buffer {
+  #convert(kept: Kept): Buffer {
+    const { node, expiration } = kept.placed;
     return encodeKeyValue({
-      key: this.#mapping.mapKey(node.path),
-      value: node.value,
+      key: this.#mapping.mapKey(nameOf(kept)),
+      value: kept.marker ? NOTHING : node.value,
       createRevision: node.createdIndex,
       modRevision: node.modifiedIndex,
       version: 1n,
-      lease: expiration === 0n ? 0n : leaseIdOf(expirationSecond(expiration)),
+      lease: this.#leases.idOf(expiration),
     });
   }
 }
+
+/** The key before any mapping. */
+function nameOf({ placed, marker }: Kept): Buffer {
+  return marker ? Buffer.concat([placed.node.path, MARKER_END]) : placed.node.path;
+}
+
+/** What happened to a key's expiration, by the rule. */
+const TTL_NOTES: Readonly<Record<TtlRule['kind'], readonly [code: string, message: string]>> = {
+  exact: ['expiration-rounded', 'keys that expire at another fraction of a second: a lease has whole seconds'],
+  'attach-lease': ['ttl-attached-lease', 'keys with a TTL that share one lease, as asked for'],
+  permanent: ['ttl-made-permanent', 'keys with a TTL that never expire now, as asked for'],
+};

@@ -1,7 +1,7 @@
 import type { ArchiveAccount } from '../archive/account.js';
 import { distinctKeys } from '../convert/distinct-keys.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
-import { convertTree } from '../convert/v2-to-v3.js';
+import { type ConvertTreeOptions, convertTree } from '../convert/v2-to-v3.js';
 import { FerryError } from '../errors.js';
 import { detect } from '../locations/detect.js';
 import type { SourceRequest } from '../locations/source.js';
@@ -18,12 +18,16 @@ import { openProven } from './proven-source.js';
 import { writeArchive, writeSnapshot } from './write-file.js';
 import { type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
 
+/** What becomes of expirations, empty directories, hidden and expired nodes. */
+export type TreeRules = Pick<ConvertTreeOptions, 'ttl' | 'emptyDirs' | 'hidden' | 'dropExpired'>;
+
 export interface MigrateOptions {
   /** A v2 tree: a live cluster, a data dir, or an archive of one. With `toApi: v2` any source of v3 keys. */
   readonly from: SourceRequest;
   /** A live cluster; or an archive or (v3 only) snapshot file, as its ending tells. */
   readonly to: { readonly live: LiveTarget } | { readonly file: NewFile };
   readonly write: WriteOptions;
+  readonly rules?: TreeRules;
   /** Make the JSON that Kubernetes 1.5 and older stored what later ones store: protobuf. */
   readonly kubernetesProtobuf?: boolean;
   /** The other way round: `v2` carries v3 keys back to a tree. */
@@ -66,7 +70,7 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
         hint: 'For v3 use backup and restore; to carry keys back to v2 give --to-api v2.',
       });
     }
-    const converted = await convertTree(tree, { selection: from.selection, mapping: write.mapping ?? SAME_KEYS });
+    const converted = await convertTree(tree, { ...options.rules, selection: from.selection, mapping: write.mapping ?? SAME_KEYS });
     const stored = options.kubernetesProtobuf === true ? asProtobuf(converted) : converted;
     const done = await inKeyOrder(stored, write.tmpDir, run, (source) => carry(source, options, run));
     return { source: tree.info, keys: converted.info.estimatedRecords ?? 0, dryRun: write.dryRun === true, ...done };
@@ -86,16 +90,18 @@ async function openTree(from: SourceRequest, run: RunContext): Promise<Source> {
 
 async function carry(source: Source, options: MigrateOptions, run: RunContext): Promise<Done> {
   const { to } = options;
-  if ('live' in to) return intoCluster(source, to.live, options.write, run);
+  if ('live' in to) return intoCluster(source, to.live, options, run);
   return (await newFileKind(to.file.location)) === 'archive'
     ? intoArchive(source, to.file, options, run)
     : intoFile(source, to.file, options, run);
 }
 
-async function intoCluster(source: Source, target: LiveTarget, options: WriteOptions, run: RunContext): Promise<Done> {
-  // Selected and renamed already, by the converter; a lease's deadline is the expiration itself.
-  const { mapping: _, selection: __, ...write } = options;
-  const { to, written } = await writeLive(source, target, { ...write, leaseTtl: 'deadline' }, run);
+async function intoCluster(source: Source, target: LiveTarget, options: MigrateOptions, run: RunContext): Promise<Done> {
+  // Selected and renamed already, by the converter.
+  const { mapping: _, selection: __, ...write } = options.write;
+  // A lease's deadline is the expiration itself; one that is attached begins when it is granted.
+  const leaseTtl = options.rules?.ttl?.kind === 'attach-lease' ? 'granted' : 'deadline';
+  const { to, written } = await writeLive(source, target, { ...write, leaseTtl }, run);
   const notes = new NoteBook();
   notes.merge(source.notes.list());
   notes.merge(written.notes);

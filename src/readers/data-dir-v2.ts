@@ -1,5 +1,7 @@
 import { isSelected } from '../convert/select.js';
+import { authOfV2 } from '../convert/v2-auth.js';
 import { FerryError } from '../errors.js';
+import type { AuthData } from '../model/auth.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { KeySelection, Source, SourceInfo } from '../model/source.js';
@@ -78,7 +80,7 @@ function sourceOf(store: V2Store, notes: NoteBook, info: SourceInfo): Source {
     info,
     notes,
     leases: async function* () {},
-    auth: async () => undefined,
+    auth: async () => authOf(store),
     records: async function* () {
       const keys = store.get('/1');
       if (keys !== undefined) yield* walkTree(keys, (path) => isSelected(path, info.selection));
@@ -159,6 +161,25 @@ function noteNodes(notes: NoteBook, store: V2Store, now: number): number {
     }
   });
   return count;
+}
+
+/** Users and roles as the v2 API keeps them in its store (etcd api/v2auth/auth.go): a JSON each. */
+function authOf(store: V2Store): AuthData | undefined {
+  const valuesUnder = (path: string): unknown[] => [...(store.get(path)?.children?.values() ?? [])].map(({ value }) => jsonOf(value));
+  const enabled = store.get('/2/enabled');
+  return authOfV2({
+    enabled: enabled === undefined ? undefined : enabled.value.toString() === 'true',
+    users: valuesUnder('/2/users'),
+    roles: valuesUnder('/2/roles'),
+  });
+}
+
+function jsonOf(value: Buffer): unknown {
+  try {
+    return JSON.parse(value.toString());
+  } catch {
+    return undefined;
+  }
 }
 
 function noteAuth(notes: NoteBook, store: V2Store): void {

@@ -3,7 +3,9 @@ import type { V2Cluster } from '../cluster/v2.js';
 import { type ReadTree, readTree, type TreeRequest } from '../cluster/v2-read-tree.js';
 import type { NodeSpool } from '../cluster/v2-spool.js';
 import { isSelected } from '../convert/select.js';
+import { authOfV2 } from '../convert/v2-auth.js';
 import { FerryError } from '../errors.js';
+import type { AuthData } from '../model/auth.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
@@ -40,7 +42,7 @@ export interface LiveV2Options {
  * longer than they do.
  *
  * Records have no node for the root, which is always there. Nodes past their expiration that the
- * server still showed are kept, and noted. There are no leases, and no users and roles yet.
+ * server still showed are kept, and noted. There are no leases.
  *
  * @throws FerryError as V2Cluster does; `not-found` also for a hidden path that is not there
  */
@@ -61,7 +63,7 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
     const { index, clusterId } = trees[0] as ReadTree;
     for (const { path } of [...trees]) trees.push(...(await readAbove({ ...request, path }, index, run)));
     const serverVersion = await cluster.version(run.signal).catch(() => undefined);
-    return sourceOf(trees, {
+    return sourceOf(trees, (notes) => readAuth(cluster, notes, run), {
       kind: 'live',
       api: 'v2',
       order: 'tree',
@@ -79,7 +81,21 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
   }
 }
 
-function sourceOf(trees: readonly ReadTree[], info: SourceInfo): Source {
+/** Users and roles are told to root alone; a server that does not tell of any has none that matter here. */
+async function readAuth(cluster: V2Cluster, notes: NoteBook, run: RunContext): Promise<AuthData | undefined> {
+  try {
+    return authOfV2(await cluster.auth(run.signal));
+  } catch (thrown) {
+    run.signal.throwIfAborted();
+    if (FerryError.from(thrown).code !== 'unauthorized') return undefined;
+    if (!notes.list().some(({ code }) => code === 'auth-not-read')) {
+      notes.add('auth-not-read', 'users and roles were left out: the user given may not list them');
+    }
+    return undefined;
+  }
+}
+
+function sourceOf(trees: readonly ReadTree[], auth: (notes: NoteBook) => Promise<AuthData | undefined>, info: SourceInfo): Source {
   const notes = new NoteBook();
   for (const tree of trees) {
     notes.merge(tree.notes.list());
@@ -94,7 +110,7 @@ function sourceOf(trees: readonly ReadTree[], info: SourceInfo): Source {
     info,
     notes,
     leases: async function* () {},
-    auth: async () => undefined,
+    auth: () => auth(notes),
     records: () => (streams.length === 1 ? (streams[0] as NodeSpool).batches() : mergeTrees(streams.map((spool) => spool.batches()))),
     close: () => closeAll(trees),
   };

@@ -1,10 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseKeyMapping } from '../../src/convert/key-mapping.js';
-import { expirationSecond, isExpirationLease, leaseFor, leaseIdOf } from '../../src/convert/v2-expiration.js';
+import { ttlWish } from '../../src/convert/lease-ttl.js';
+import { isExpirationLease, leaseIdOf } from '../../src/convert/v2-expiration.js';
 import { treeSortKey } from '../../src/convert/v2-map.js';
 import { selectNodes } from '../../src/convert/v2-select.js';
 import { type ConvertTreeOptions, convertTree } from '../../src/convert/v2-to-v3.js';
+import { EXACT_TTL, ExpirationLeases } from '../../src/convert/v2-ttl.js';
 import { recordAt } from '../../src/model/batch.js';
 import type { KeyValue } from '../../src/model/keyvalue.js';
 import type { Lease } from '../../src/model/lease.js';
@@ -54,10 +56,11 @@ describe('an expiration', () => {
     );
     const [ten, eleven] = [leaseIdOf(second(10)), leaseIdOf(second(11))];
     expect(records.map(({ lease }) => lease)).toEqual([ten, ten, eleven, 0n]);
-    const seen = { seenAt: Math.floor(NOW / 1000) * 1000, origin: 'expiration' };
+    // Each ends with the earliest of its keys (in whole milliseconds, rounded up), as if seen a moment ago.
+    const seen = { seenAt: Math.floor(NOW / 1000) * 1000 + 1, origin: 'expiration' };
     expect(leases).toEqual([
-      { id: ten, grantedTtl: 10n, remainingTtl: 10n, ...seen },
-      { id: eleven, grantedTtl: 11n, remainingTtl: 11n, ...seen },
+      { id: ten, grantedTtl: 9n, remainingTtl: 9n, ...seen },
+      { id: eleven, grantedTtl: 10n, remainingTtl: 10n, ...seen },
     ]);
     expect(notes).toMatchObject([{ code: 'expiration-rounded', count: 2, lossy: false, examples: ['"/a"', '"/c"'] }]);
   });
@@ -151,17 +154,120 @@ describe('a lease id', () => {
     expect(isExpirationLease(0x7587_0000_0000_0001n)).toBe(false);
   });
 
-  test('stands for an end between the expiration and a second later', () => {
+  test('granted at any later moment with what is left then, is within a second of every expiration of its second', () => {
+    const group = fc.array(fc.bigInt({ min: 0n, max: SECOND - 1n }), { minLength: 1, maxLength: 5 });
     fc.assert(
-      fc.property(fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }), (expiration) => {
-        const end = expirationSecond(expiration) * SECOND;
-        expect(end >= expiration && end - expiration < SECOND).toBe(true);
-        const now = Number(end / 1_000_000n) - 5500;
-        const lease = leaseFor(end / SECOND, now);
-        if (now > 0) expect(BigInt(lease.seenAt) / 1000n + lease.remainingTtl).toBe(end / SECOND);
+      fc.property(fc.integer({ min: 20, max: 2 ** 31 }), group, fc.nat({ max: 15_000 }), (s, parts, later) => {
+        const expirations = parts.map((part) => second(s) * SECOND - part);
+        const leases = new ExpirationLeases(EXACT_TTL, NOW);
+        for (const expiration of expirations) leases.see(expiration);
+        const [lease] = leases.list();
+        expect(leases.count).toBe(1);
+        expect(new Set(expirations.map((each) => leases.idOf(each)))).toEqual(new Set([lease?.id]));
+        const now = NOW + later;
+        const wish = ttlWish(lease as Lease, 'deadline', now);
+        const end = BigInt(now) * 1_000_000n + (wish.kind === 'lease' ? wish.ttl : 0n) * SECOND;
+        for (const each of expirations) expect(end - each < SECOND + 1_000_000n && each - end < SECOND).toBe(true);
       }),
     );
   });
+});
+
+describe('what becomes of expirations', () => {
+  const tree = () =>
+    treeOf(dir('/d', at(100)), file('/d/x'), file('/e', 'v', at(130)), file('/f', 'v', at(300)), file('/g'), file('/old', 'v', at(-1)));
+
+  test('exact, at a coarser granularity: rounded up to a multiple of it', async () => {
+    const { records, leases, notes } = await convert(tree(), { ttl: { kind: 'exact', granularity: 60n } });
+    const minute = (s: number) => ((second(s) + 59n) / 60n) * 60n;
+    expect(records.map(({ lease }) => lease)).toEqual([...[100, 130, 300].map((s) => leaseIdOf(minute(s))), 0n]);
+    for (const lease of leases) expect((BigInt(lease.seenAt) / 1000n + lease.remainingTtl) % 60n).toBe(0n);
+    expect(notes.map(({ code }) => code)).toEqual(['expiration-rounded', 'expired-node-dropped']);
+  });
+
+  test('attach-lease: one lease for all, of the TTL that was given', async () => {
+    const options = { ttl: { kind: 'attach-lease', ttl: 3600n } } as const;
+    const { records, leases, notes, source } = await convert(tree(), options);
+    expect(leases).toEqual([{ id: leases[0]?.id, grantedTtl: 3600n, remainingTtl: 3600n, seenAt: NOW, origin: 'lease' }]);
+    expect(records.map(({ lease }) => lease)).toEqual([leases[0]?.id, leases[0]?.id, leases[0]?.id, 0n]);
+    expect(notes).toMatchObject([
+      { code: 'ttl-attached-lease', count: 3, lossy: false },
+      { code: 'expired-node-dropped', count: 1, lossy: true },
+    ]);
+    expect(source.counts).toMatchObject({ leases: 1, mortal: 5, expired: 1, keys: 4 });
+    // Told again, it is the same one; and none is made where nothing expires.
+    expect((await convert(tree(), { ...options, now: () => NOW + 5000 })).leases[0]?.id).toBe(leases[0]?.id);
+    expect((await convert(treeOf(file('/a')), options)).leases).toEqual([]);
+  });
+
+  test('permanent: none is kept, and what has expired is left behind all the same', async () => {
+    const { records, leases, notes } = await convert(tree(), { ttl: { kind: 'permanent' } });
+    expect(records.map(({ lease }) => lease)).toEqual([0n, 0n, 0n, 0n]);
+    expect(leases).toEqual([]);
+    expect(notes).toMatchObject([
+      { code: 'ttl-made-permanent', count: 3, lossy: false },
+      { code: 'expired-node-dropped', count: 1, lossy: true },
+    ]);
+  });
+});
+
+describe('what v3 cannot hold', () => {
+  const tree = () =>
+    treeOf(dir('/a'), dir('/a/_h'), file('/a/_h/x'), dir('/b', at(9)), dir('/b/c'), dir('/d'), file('/d/old', 'v', at(-1)), file('/e'));
+
+  test('empty directories become markers when asked for, with the lease of what is above them', async () => {
+    const { records, keys, notes } = await convert(tree(), { emptyDirs: 'marker', hidden: 'keep' });
+    expect(keys).toEqual(['/a/_h/x', '/b/c/', '/d/', '/e']);
+    expect(records[1]).toMatchObject({ value: Buffer.alloc(0), lease: leaseIdOf(second(9)) });
+    expect(notes).toMatchObject([
+      { code: 'empty-directory-marked', count: 2, lossy: false, examples: ['"/b/c"', '"/d"'] },
+      { code: 'expired-node-dropped', count: 1 },
+    ]);
+  });
+
+  test('what is dropped because the user said so is nothing lost', async () => {
+    const { keys, source, notes } = await convert(tree(), { emptyDirs: 'drop', hidden: 'drop', dropExpired: true });
+    expect(keys).toEqual(['/e']);
+    expect(notes.filter(({ lossy }) => lossy)).toEqual([]);
+    expect(notes).toMatchObject([
+      { code: 'hidden-node-dropped', count: 2 },
+      { code: 'empty-directory', count: 3, examples: ['"/a"', '"/b/c"', '"/d"'] },
+      { code: 'expired-node-dropped', count: 1 },
+    ]);
+    expect(source.counts).toMatchObject({
+      nodes: 8,
+      directories: 5,
+      hidden: 2,
+      expired: 1,
+      emptyDirectories: 3,
+      keys: 1,
+      markers: 0,
+      bytes: 3,
+    });
+    expect(source.counts.prefixes.map(({ prefix, nodes, keys, leftOut }) => [prefix.toString(), nodes, keys, leftOut])).toEqual([
+      ['/a', 3, 0, 3],
+      ['/b', 2, 0, 1],
+      ['/d', 2, 0, 2],
+      ['/e', 1, 1, 0],
+    ]);
+  });
+
+  test('a marker is renamed as a path in the directory would be, and counted for its rule', async () => {
+    const mapping = parseKeyMapping({ map: ['/d/=/new/', '/b=/x'] });
+    const { keys, source } = await convert(treeOf(dir('/b'), file('/b/y'), dir('/d')), { emptyDirs: 'marker', mapping });
+    expect(keys).toEqual(['/x/y', '/new/']);
+    expect(mapping.rules.map(({ from }, i) => [from.toString(), source.counts.mapped[i]])).toEqual([
+      ['/d/', 1],
+      ['/b', 1],
+    ]);
+  });
+});
+
+test('prefixes beyond the first thousand are counted together', async () => {
+  const paths = Array.from({ length: 1005 }, (_, i) => `/${String(i).padStart(4, '0')}`);
+  const { source } = await convert(treeOf(...paths.flatMap((path) => [dir(path), file(`${path}/x`)])));
+  expect(source.counts.prefixes).toHaveLength(1001);
+  expect(source.counts.prefixes.at(-1)).toMatchObject({ prefix: Buffer.alloc(0), nodes: 10, keys: 5 });
 });
 
 describe('selecting nodes', () => {
