@@ -88,7 +88,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
           : { file: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout } },
       write: { ...writerOptions(args), tmpDir: from.tmpDir },
       ...backFlags(args),
-      rules: treeRules(args),
+      rules: treeRules(args, args['to-api'] === 'v2'),
       ...defined('kubernetesProtobuf', args['kubernetes-protobuf']),
       compress: args.compress,
       toolVersion: toolVersion(),

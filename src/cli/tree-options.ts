@@ -41,9 +41,12 @@ export const treeOptions = {
 /**
  * The rules from the command line's flags.
  *
+ * @param back v3 keys are carried back to a tree, where these flags mean nothing
  * @throws FerryError `usage` for a TTL rule or granularity that makes no sense
  */
-export function treeRules(args: Partial<InferredOptionTypes<typeof treeOptions>>): TreeRules {
+export function treeRules(args: Partial<InferredOptionTypes<typeof treeOptions>>, back: boolean): TreeRules {
+  const stray = back ? (Object.keys(treeOptions) as (keyof typeof treeOptions)[]).find((name) => args[name] !== undefined) : undefined;
+  if (stray !== undefined) throw new FerryError('usage', `--${stray} is for the way from v2 to v3`);
   return {
     ttl: ttlRule(args.ttl, args['ttl-granularity']),
     ...defined('emptyDirs', args['empty-dirs']),
