@@ -31,16 +31,20 @@ check: dist/.built ## formatter, linter (with the rooms' order), types, unused c
 	test/support/fetch-etcd.sh
 	@touch $@
 
-test: dist/.built .cache/etcd/.fetched ## all tests, against every etcd found (at most 8 minutes on 2 cores)
+.cache/tools/.fetched: test/support/fetch-tools.sh
+	test/support/fetch-tools.sh
+	@touch $@
+
+test: dist/.built .cache/etcd/.fetched .cache/tools/.fetched ## all tests, against every etcd found (at most 8 minutes on 2 cores)
 	npm run --silent test
 
-soak: dist/.built .cache/etcd/.fetched ## the long rounds of the same tests
+soak: dist/.built .cache/etcd/.fetched .cache/tools/.fetched ## the long rounds of the same tests
 	SOAK=1 npm run --silent test
 
 bench: dist/.built .cache/etcd/.fetched ## measure beside etcdctl and curl, in pairs; BENCH (live-v3, live-v2, files, kubernetes), BENCH_RUNS, BENCH_KEYS, BENCH_NODES choose
 	npm run --silent bench
 
-test-nodes: dist/.built .cache/etcd/.fetched ## all tests on Node 20.19, 22 and 24; NODES chooses
+test-nodes: dist/.built .cache/etcd/.fetched .cache/tools/.fetched ## all tests on Node 20.19, 22 and 24; NODES chooses
 	test/support/test-nodes.sh
 
 demo: demo-files ## both of the next two, one after the other

@@ -2,6 +2,7 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
 import type { BackupReport } from '../jobs/backup.js';
 import { parseLocation } from '../locations/parse.js';
+import { readingSide, sealOptions, sealWith } from './age-options.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
 import { archiveJson, hexId, notesJson } from './json.js';
@@ -16,13 +17,13 @@ import {
   spoolOptions,
 } from './options.js';
 import { tellReport } from './report.js';
-import { sourceRequest } from './requests.js';
+import { defined, sourceRequest } from './requests.js';
 import type { Terminal } from './terminal.js';
 import { toolVersion } from './version.js';
 
 const options = {
   from: { type: 'string', describe: 'Source: a live cluster (http(s)://host:port[,…]), a snapshot file, a data dir, an archive' },
-  to: { type: 'string', demandOption: true, describe: 'Archive to write: a file ending in .tar, or - for stdout' },
+  to: { type: 'string', demandOption: true, describe: 'Archive to write: a file ending in .tar (encrypted: .tar.age), or - for stdout' },
   overwrite: { type: 'boolean', describe: 'Replace an existing file' },
   'dry-run': { type: 'boolean', describe: 'Read everything, write nothing' },
   ...compressOption,
@@ -32,6 +33,7 @@ const options = {
   ...objectOptions,
   ...connectionOptions,
   ...spoolOptions,
+  ...sealOptions,
   ...outputOptions,
 } as const;
 
@@ -42,6 +44,10 @@ const build = (yargs: Argv) =>
       examples(
         ['back up a local cluster', 'etcdferry backup --from http://127.0.0.1:2379 --to etcd.tar'],
         ['with mTLS', 'etcdferry backup --from https://etcd-1:2379 --cacert ca.pem --cert c.pem --key k.pem --to etcd.tar'],
+        [
+          'encrypted for whoever holds the key',
+          'etcdferry backup --from http://127.0.0.1:2379 --to etcd.tar.age --recipients-file ops.txt',
+        ],
         ['from the files of a stopped member', 'etcdferry backup --from /var/lib/etcd --api v3 --to etcd.tar'],
       ),
     )
@@ -59,14 +65,20 @@ export const backupCommand: Command<Arguments> = {
 async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
   const { backup } = await import('../jobs/backup.js');
   const to = parseLocation(args.to);
-  const from = sourceRequest(args, terminal);
+  const from = sourceRequest(readingSide(args), terminal);
   if (from.via !== undefined && from.location.kind !== 'live') throw new FerryError('usage', '--via is for live clusters');
   const { run: context, display } = shownRun(terminal, args);
   const started = performance.now();
   const report = await backup(
     {
       from,
-      to: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout },
+      to: {
+        location: to,
+        overwrite: args.overwrite === true,
+        ...defined('seal', sealWith(args)),
+        dryRun: args['dry-run'] === true,
+        stdout: terminal.stdout,
+      },
       compress: args.compress,
       toolVersion: toolVersion(),
     },

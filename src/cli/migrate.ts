@@ -1,6 +1,8 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { FerryError } from '../errors.js';
 import type { MigrateReport } from '../jobs/migrate.js';
 import { parseLocation } from '../locations/parse.js';
+import { readingSide, sealOptions, sealWith } from './age-options.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
 import { archiveJson, notesJson, snapshotJson } from './json.js';
@@ -49,6 +51,7 @@ const build = (yargs: Argv) =>
       endpoints: connectionOptions.endpoints,
       ...twoSidedOptions,
       ...spoolOptions,
+      ...sealOptions,
       ...outputOptions,
     } as const)
     .epilogue(
@@ -76,7 +79,9 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const to = parseLocation(args.to);
   const live = { from: sourceLocation(args, terminal).kind === 'live', to: to.kind === 'live' };
   const connections = settingsOfSides(args, terminal, live);
-  const from = sourceRequest(args, terminal, connections.from);
+  const from = sourceRequest(readingSide(args), terminal, connections.from);
+  const seal = sealWith(args);
+  if (live.to && seal !== undefined) throw new FerryError('usage', `${to.text} is a live cluster; only an archive can be encrypted`);
   const { run: context, display } = shownRun(terminal, args);
   const started = performance.now();
   const report = await migrate(
@@ -85,7 +90,15 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
       to:
         to.kind === 'live'
           ? { live: { endpoints: to.endpoints, connection: connections.to } }
-          : { file: { location: to, overwrite: args.overwrite === true, dryRun: args['dry-run'] === true, stdout: terminal.stdout } },
+          : {
+              file: {
+                location: to,
+                overwrite: args.overwrite === true,
+                ...defined('seal', seal),
+                dryRun: args['dry-run'] === true,
+                stdout: terminal.stdout,
+              },
+            },
       write: { ...writerOptions(args), tmpDir: from.tmpDir },
       ...backFlags(args),
       rules: treeRules(args, args['to-api'] === 'v2'),

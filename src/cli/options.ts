@@ -6,6 +6,7 @@ const CONNECTION = 'Connection:';
 const SELECTION = 'Which keys:';
 const OUTPUT = 'Output:';
 const KUBERNETES = 'Kubernetes:';
+const ENCRYPTION = 'Encryption (age):';
 
 export const connectionOptions = {
   endpoints: { type: 'string', group: CONNECTION, describe: 'Endpoints, separated by commas, in place of --from [$ETCDCTL_ENDPOINTS]' },
@@ -53,7 +54,21 @@ export const dataDirOptions = {
 /** Everything that chooses how a source of any kind is read. */
 export const readOptions = { ...liveReadOptions, ...hiddenOption, ...fileOptions, ...dataDirOptions } as const satisfies OptionSet;
 
+/** What opens an archive that is encrypted with age. */
+export const identityOptions = {
+  identity: {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    group: ENCRYPTION,
+    describe: 'File of age identities that open an encrypted archive (repeatable)',
+  },
+  'passphrase-file': { type: 'string', group: ENCRYPTION, describe: 'File that holds the passphrase of an encrypted archive' },
+} as const satisfies OptionSet;
+
+/** What every command that may read an archive takes. */
 export const spoolOptions = {
+  ...identityOptions,
   'max-record-size': { type: 'string', describe: 'Largest record to accept from an archive', defaultDescription: '64M' },
   'tmp-dir': { type: 'string', describe: 'Where to put what must be spooled', defaultDescription: '$TMPDIR' },
 } as const satisfies OptionSet;

@@ -2,12 +2,21 @@ import { tmpdir } from 'node:os';
 import type { InferredOptionTypes, Options } from 'yargs';
 import { FerryError } from '../errors.js';
 import type { ObjectSelection } from '../kubernetes/select.js';
+import type { OpenWith } from '../locations/age-keys.js';
 import type { ConnectionSettings } from '../locations/connection.js';
 import { type Location, parseEndpoints, parseLocation } from '../locations/parse.js';
 import { parseDuration, parseRevision, parseSize } from '../locations/quantity.js';
 import type { SourceRequest } from '../locations/source.js';
 import type { Api, KeySelection } from '../model/source.js';
-import type { connectionOptions, historyOption, objectOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
+import type {
+  connectionOptions,
+  historyOption,
+  identityOptions,
+  objectOptions,
+  readOptions,
+  selectionOptions,
+  spoolOptions,
+} from './options.js';
 import { say, type Terminal } from './terminal.js';
 
 type Parsed<T extends Readonly<Record<string, Options>>> = Partial<InferredOptionTypes<T>>;
@@ -78,9 +87,16 @@ export function sourceRequest(
     ...defined('objects', objectSelection(args)),
     ...defined('history', args.history),
     ...defined('skipHashCheck', args['skip-hash-check']),
+    ...defined('open', openWith(args)),
     tmpDir: args['tmp-dir'] ?? tmpdir(),
     stdin: terminal.stdin,
   };
+}
+
+/** What opens encrypted archives; undefined where nothing was given. */
+export function openWith(args: Parsed<typeof identityOptions>): OpenWith | undefined {
+  const open = { ...defined('identityFiles', args.identity), ...defined('passphraseFile', args['passphrase-file']) };
+  return Object.keys(open).length === 0 ? undefined : open;
 }
 
 /** `--from`, or in its place `--endpoints` or $ETCDCTL_ENDPOINTS. */

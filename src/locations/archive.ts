@@ -3,32 +3,56 @@ import type { ByteSource } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
 import { openFile } from '../storage/file.js';
 import { spool } from '../storage/spool.js';
+import type { OpenWith } from './age-keys.js';
 import { detect, detectBytes, type Found, LOOK } from './detect.js';
 import type { SourceRequest } from './source.js';
 
 /**
- * Opens the bytes of an archive: a file, or stdin (spooled, since it cannot seek).
+ * Opens the bytes of an archive: a file, or stdin (spooled, since it cannot seek). One encrypted with
+ * age is opened as it is read; nothing of what it holds is put on the disk.
  *
- * @throws FerryError `usage`, `not-found` or `damaged` when the location is none
+ * @throws FerryError `usage`, `not-found` or `damaged` when the location is none, `no-identity` when nothing
+ *   given opens it
  */
 export async function openArchiveBytes(
-  request: Pick<SourceRequest, 'location' | 'stdin' | 'tmpDir'>,
+  request: Pick<SourceRequest, 'location' | 'stdin' | 'tmpDir' | 'open'>,
   run: RunContext,
 ): Promise<ByteSource> {
   const { location } = request;
   if (location.kind === 'live') throw new FerryError('usage', `${location.text} is a live cluster; an archive was expected`);
   if (location.kind === 'path') {
     requireArchive(await detect(location.path), location.path);
-    return openFile(location.path);
+    return plainBytes(await openFile(location.path), location.path, request.open);
   }
-  const bytes = await spool(request.stdin, request.tmpDir, run);
+  return plainBytes(await spool(request.stdin, request.tmpDir, run), 'the data on stdin', request.open);
+}
+
+/**
+ * The bytes of an archive, decrypted where they are encrypted.
+ *
+ * @param bytes closed with what is returned, and when this throws
+ * @param name for messages
+ */
+export async function plainBytes(bytes: ByteSource, name: string, open: OpenWith | undefined): Promise<ByteSource> {
   try {
-    requireArchive(detectBytes(await bytes.read(0, Math.min(bytes.size, LOOK))), 'the data on stdin');
-    return bytes;
+    const found = await foundIn(bytes);
+    if (found !== 'encrypted') return bytesOfArchive(bytes, found, name);
+    const { opened } = await import('./age-keys.js');
+    const plain = await opened(bytes, open);
+    return bytesOfArchive(plain, await foundIn(plain), name);
   } catch (thrown) {
     await bytes.close();
     throw thrown;
   }
+}
+
+async function foundIn(bytes: ByteSource): Promise<Found> {
+  return detectBytes(await bytes.read(0, Math.min(bytes.size, LOOK)));
+}
+
+function bytesOfArchive(bytes: ByteSource, found: Found, name: string): ByteSource {
+  requireArchive(found, name);
+  return bytes;
 }
 
 /** The limits a reader of archives is given. */
@@ -39,6 +63,7 @@ export function archiveLimits(request: Pick<SourceRequest, 'maxRecordSize'>): { 
 function requireArchive(found: Found, name: string): void {
   switch (found) {
     case 'archive':
+    case 'encrypted':
       return;
     case 'missing':
       throw new FerryError('not-found', `${name}: no such file or directory`, { hint: 'Check the path.' });
@@ -46,10 +71,6 @@ function requireArchive(found: Found, name: string): void {
       throw new FerryError('damaged', `${name} is empty; an archive was expected`);
     case 'directory':
       throw new FerryError('usage', `${name} is a directory without member/ in it; an archive was expected`);
-    case 'encrypted':
-      throw new FerryError('no-identity', `${name} is an archive encrypted with age, which this release does not open`, {
-        hint: 'Decrypt it on the way: age -d -i KEY FILE | etcdferry … -',
-      });
     case 'snapshot-file':
     case 'data-dir':
       throw new FerryError('usage', `${name} is a ${found.replace('-', ' ')}; an archive was expected`);

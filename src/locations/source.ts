@@ -4,6 +4,7 @@ import type { ObjectSelection } from '../kubernetes/select.js';
 import type { RunContext } from '../model/run.js';
 import { type Api, closing, type KeySelection, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
+import type { OpenWith } from './age-keys.js';
 import { archiveLimits, openArchiveBytes } from './archive.js';
 import type { ConnectionSettings } from './connection.js';
 import { detect, type Found } from './detect.js';
@@ -37,6 +38,8 @@ export interface SourceRequest {
   readonly skipHashCheck?: boolean;
   /** Every revision that a file holds, deletions too. */
   readonly history?: boolean;
+  /** What opens an encrypted archive. */
+  readonly open?: OpenWith;
   readonly tmpDir: string;
   /** Where an archive comes from when the location is `-`. */
   readonly stdin: AsyncIterable<Uint8Array>;

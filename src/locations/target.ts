@@ -3,6 +3,7 @@ import { FerryError } from '../errors.js';
 import type { ByteSink } from '../model/bytes.js';
 import { checkNewFile, createFile } from '../storage/file.js';
 import { streamSink } from '../storage/stdio.js';
+import type { SealWith } from './age-keys.js';
 import { detect } from './detect.js';
 import type { Location } from './parse.js';
 
@@ -13,6 +14,8 @@ export type NewFileKind = 'archive' | 'snapshot-file';
 export interface NewFile {
   readonly location: Location;
   readonly overwrite: boolean;
+  /** Whom an archive is encrypted for; one that is to be must end in `.tar.age`, or go to stdout. */
+  readonly seal?: SealWith;
   /** Check everything, write nothing. */
   readonly dryRun: boolean;
   /** Where an archive goes when the location is `-`. */
@@ -29,15 +32,12 @@ export async function newFileKind(location: Location): Promise<NewFileKind> {
   if (location.kind === 'live') throw new FerryError('usage', `${location.text} is a live cluster; a file was expected`);
   const { path, ending } = location;
   if (ending === 'archive' || ending === 'snapshot-file') return ending;
+  if (ending === 'encrypted-archive') return 'archive';
   const found = await detect(path);
   if (found === 'archive' || found === 'snapshot-file') return found;
   if (found === 'directory' || found === 'data-dir') throw isDirectory(path);
   const hint = 'End it in .tar for an archive, in .db for a snapshot file.';
   switch (ending) {
-    case 'encrypted-archive':
-      throw new FerryError('usage', `${path}: this release does not write encrypted archives yet`, {
-        hint: 'Write - and pipe it through age.',
-      });
     case 'repository':
       throw new FerryError('not-found', `${path}: no such directory`, { hint });
     default:
@@ -48,9 +48,34 @@ export async function newFileKind(location: Location): Promise<NewFileKind> {
 /**
  * Opens the place a new file is to be written to.
  *
- * @throws FerryError `in-the-way` when something is there already and is not to be overwritten, `usage` for a directory
+ * @throws FerryError `in-the-way` when something is there already and is not to be overwritten, `usage` for a
+ *   directory, and for a name that does not fit whether the archive is to be encrypted
  */
 export async function openNewFile(target: NewFile): Promise<ByteSink> {
+  const { location, seal } = target;
+  checkSealed(location, seal);
+  if (seal === undefined) return openPlain(target);
+  // Told before anything is made: what the recipients' files hold may be none.
+  const { readRecipients, sealed } = await import('./age-keys.js');
+  const recipients = await readRecipients(seal);
+  return sealed(await openPlain(target), recipients);
+}
+
+function checkSealed(location: Location, seal: SealWith | undefined): void {
+  if (location.kind !== 'path') return;
+  const encrypted = location.ending === 'encrypted-archive';
+  if (encrypted && seal === undefined) {
+    throw new FerryError('usage', `${location.text}: an encrypted archive needs someone who can open it`, {
+      hint: 'Give --recipient age1…, --recipients-file or --passphrase-file.',
+    });
+  }
+  if (encrypted || seal === undefined) return;
+  throw new FerryError('usage', `${location.text}: what is encrypted must not look as if it were not`, {
+    hint: 'End its name in .tar.age.',
+  });
+}
+
+async function openPlain(target: NewFile): Promise<ByteSink> {
   const { location } = target;
   if (location.kind === 'live') throw new FerryError('usage', `${location.text} is a live cluster; a file was expected`);
   if (location.kind === 'stdio') return target.dryRun ? nowhere('stdout') : streamSink(target.stdout, 'stdout');

@@ -27,7 +27,10 @@ test('every example of the README works, run as written, one after the other', a
   );
   mkdirSync(join(directory, 'bin'));
   symlinkSync(join(ROOT, 'bin/etcdferry.js'), join(directory, 'bin/etcdferry'));
-  const env = { ...cleanEnvironment(), PATH: `${join(directory, 'bin')}:${newestEtcd().dir}:${process.env.PATH}` };
+  const env = {
+    ...cleanEnvironment(),
+    PATH: `${join(directory, 'bin')}:${join(ROOT, '.cache/tools')}:${newestEtcd().dir}:${process.env.PATH}`,
+  };
   const blocks = examples();
   expect(blocks.length).toBeGreaterThan(0);
   for (const block of blocks) {
