@@ -70,6 +70,10 @@ export async function decompressBytes(stored: Buffer, rawSize: number, compress:
     throw new FerryError('damaged', `${where}: does not decompress to ${rawSize} bytes`, { cause });
   }
   if (raw.length !== rawSize) throw wrongSize(where, raw.length, rawSize);
+  // Node reads members one behind the other as one, and passes over what stands behind them.
+  if (compress === 'gzip' && stored.readUInt32LE(stored.length - 4) !== rawSize % 2 ** 32) {
+    throw new FerryError('damaged', `${where}: is not one gzip member and nothing else`);
+  }
   return raw;
 }
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
+import { FerryError } from '../errors.js';
 import type { ByteSink } from '../model/bytes.js';
 import { encodeEnd } from './end.js';
-import { BLOCK, END_ENTRY, FORMAT_VERSION, MANIFEST_ENTRY } from './format.js';
+import { BLOCK, DEFAULT_MAX_MANIFEST_SIZE, END_ENTRY, FORMAT_VERSION, MANIFEST_ENTRY } from './format.js';
 import { type ArchiveManifest, encodeManifest, type FrameEntry } from './manifest.js';
 import { padded, tarHeader } from './tar.js';
 
@@ -37,9 +38,12 @@ export class EntryWriter {
    * Writes the manifest, `end` and the two zero blocks.
    *
    * @returns the SHA-256 of everything written, in hex
+   * @throws FerryError `failed` for a manifest larger than readers take: an archive must be one that can be read
    */
   async close(manifest: ArchiveManifest): Promise<string> {
-    const { offset, size, sha256 } = await this.write(MANIFEST_ENTRY, encodeManifest(manifest));
+    const content = encodeManifest(manifest);
+    checkManifestSize(content.length);
+    const { offset, size, sha256 } = await this.write(MANIFEST_ENTRY, content);
     await this.write(END_ENTRY, encodeEnd({ formatVersion: FORMAT_VERSION, offset, size, sha256 }));
     await this.#put(Buffer.alloc(2 * BLOCK));
     return this.#hash.digest('hex');
@@ -51,6 +55,13 @@ export class EntryWriter {
     this.#size += bytes.length;
     await this.#sink.write(bytes);
   }
+}
+
+function checkManifestSize(size: number): void {
+  if (size <= DEFAULT_MAX_MANIFEST_SIZE) return;
+  throw new FerryError('failed', `${MANIFEST_ENTRY} would be ${size} bytes, and readers take ${DEFAULT_MAX_MANIFEST_SIZE}`, {
+    hint: 'Write several archives, each with a --prefix of its own.',
+  });
 }
 
 /** @returns the SHA-256 in hex */

@@ -26,7 +26,7 @@ export const DIGEST_RUN = 4096;
 /** The most bytes etcdferry.json may have. */
 export const HEADER_BOUND = 1024 * 1024;
 /** The most bytes auth.json may have. */
-export const AUTH_BOUND = 64 * 1024 * 1024;
+export const AUTH_BOUND = 16 * 1024 * 1024;
 
 const MIB = 1024 * 1024;
 
@@ -34,13 +34,14 @@ const MIB = 1024 * 1024;
 export interface ArchiveLimits {
   /** Largest record read, in bytes of its message. Default 64 MiB. */
   readonly maxRecordSize?: number;
-  /** Largest manifest.json read, in bytes. Default 256 MiB. */
+  /** Largest manifest.json read, in bytes. Default 32 MiB, which is also the largest written. */
   readonly maxManifestSize?: number;
 }
 
 /** Largest record readers take without being told otherwise, in bytes. */
 export const DEFAULT_MAX_RECORD_SIZE = 64 * MIB;
-const DEFAULT_MAX_MANIFEST_SIZE = 256 * MIB;
+/** Largest manifest readers take without being told otherwise, in bytes: some 60,000 segments. */
+export const DEFAULT_MAX_MANIFEST_SIZE = 32 * MIB;
 
 /** The limits with their defaults filled in. */
 export function withDefaults(limits: ArchiveLimits = {}): Required<ArchiveLimits> {

@@ -4,14 +4,21 @@ import { FerryError } from '../errors.js';
 /** A JSON object as `JSON.parse` gives it, before its fields are believed. */
 export type JsonObject = Readonly<Record<string, unknown>>;
 
+/** Most values in one document: a manifest of 32 MiB has 2.2 million, and each takes some 50 bytes of memory. */
+const MOST_VALUES = 2_500_000;
+/** Deepest nesting of a document. */
+const DEEPEST = 1_000;
+
 /**
- * Parses the JSON of an entry.
+ * Parses the JSON of an entry. Three bytes of it can make fifty of memory, so its values are counted
+ * before room is made for them.
  *
  * @param where entry and offset, for messages
- * @throws FerryError `damaged` when it is not a JSON object in UTF-8
+ * @throws FerryError `damaged` when it is not a JSON object in UTF-8, or has more values or levels than any entry has
  */
 export function parseJson(bytes: Buffer, where: string): JsonObject {
   if (!isUtf8(bytes)) throw new FerryError('damaged', `${where}: is not UTF-8 text`);
+  checkShape(bytes, where);
   let value: unknown;
   try {
     value = JSON.parse(bytes.toString('utf8'));
@@ -19,6 +26,28 @@ export function parseJson(bytes: Buffer, where: string): JsonObject {
     throw new FerryError('damaged', `${where}: is not JSON`, { cause });
   }
   return asObject(value, where);
+}
+
+function checkShape(bytes: Buffer, where: string): void {
+  let [values, depth] = [1, 0];
+  for (let i = 0; i < bytes.length; i++) {
+    const byte = bytes[i];
+    if (byte === 0x22 /* " */) i = endOfString(bytes, i + 1);
+    else if (byte === 0x5d /* ] */ || byte === 0x7d /* } */) depth--;
+    else if (byte === 0x2c /* , */) values++;
+    else if (byte === 0x5b /* [ */ || byte === 0x7b /* { */) {
+      values++;
+      if (++depth > DEEPEST) throw new FerryError('damaged', `${where}: is nested more than ${DEEPEST} levels deep`);
+    }
+    if (values > MOST_VALUES) throw new FerryError('damaged', `${where}: has more than ${MOST_VALUES} values`);
+  }
+}
+
+/** Where the closing quote is; the end of the text where there is none. */
+function endOfString(bytes: Buffer, from: number): number {
+  let at = from;
+  while (at < bytes.length && bytes[at] !== 0x22) at += bytes[at] === 0x5c /* \ */ ? 2 : 1;
+  return at;
 }
 
 /** @throws FerryError `damaged` when it is anything but a JSON object */

@@ -8,7 +8,7 @@ import { encodeAuth } from './auth.js';
 import { checkCanCompress, compressBytes } from './codec.js';
 import { type FramedRun, SegmentCutter } from './cutter.js';
 import { EntryWriter } from './entries.js';
-import { AUTH_ENTRY, type Compression, DEFAULT_MAX_RECORD_SIZE, HEADER_ENTRY, leasesName, segmentName } from './format.js';
+import { AUTH_BOUND, AUTH_ENTRY, type Compression, DEFAULT_MAX_RECORD_SIZE, HEADER_ENTRY, leasesName, segmentName } from './format.js';
 import { type ArchiveHeader, encodeHeader, headerOf } from './header.js';
 import { encodeLease } from './leases.js';
 import { type FrameEntry, type ManifestEntry, manifestOf, type SegmentEntry } from './manifest.js';
@@ -100,7 +100,12 @@ class Packer {
 
   async auth(source: Source): Promise<void> {
     const auth = await source.auth();
-    if (auth !== undefined) await this.#plain(AUTH_ENTRY, 'auth', encodeAuth(auth));
+    if (auth === undefined) return;
+    const content = encodeAuth(auth);
+    if (content.length > AUTH_BOUND) {
+      throw new FerryError('failed', `${AUTH_ENTRY} would be ${content.length} bytes, and readers take ${AUTH_BOUND}`);
+    }
+    await this.#plain(AUTH_ENTRY, 'auth', content);
   }
 
   async records(source: Source): Promise<void> {

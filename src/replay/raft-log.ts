@@ -30,8 +30,8 @@ export interface ReplayOptions {
 
 /** What a log turned out to hold. */
 export interface ReplayReport {
-  /** Who wrote it; undefined in a log with nothing in it. */
-  readonly metadata: WalMetadata | undefined;
+  /** Who wrote it. */
+  readonly metadata: WalMetadata;
   /** Up to where entries are committed: as the log tells, or further in a cluster with one voter. At least the start's index. */
   readonly commit: bigint;
   /** Index of the last entry; the start's when there is none after it. */
@@ -56,7 +56,7 @@ const ENTRY_OVERHEAD = 200;
  * acknowledged more than it. Where one member has the only vote, what it has written is committed,
  * and is applied too. A member of a larger cluster cannot tell.
  *
- * @throws FerryError `damaged` when entries are missing, a committed one is replaced, or a record
+ * @throws FerryError `damaged` when it is empty, entries are missing, a committed one is replaced, or a record
  * does not parse; `unknown-format` for a kind of record that is not known
  */
 export async function replayLog(
@@ -178,8 +178,10 @@ class Log {
     if (this.#commit > lastIndex) {
       throw new FerryError('damaged', `the WAL says that entry ${this.#commit} is committed, but ends with entry ${lastIndex}`);
     }
-    const metadata = this.#metadata && decodeWalMetadata(this.#metadata);
-    while (this.#pending.length > 0 && this.#voters.size === 1 && this.#voters.has(metadata?.memberId ?? 0n)) {
+    // Every segment begins with it (etcd wal.go, Create and cut).
+    if (this.#metadata === undefined) throw new FerryError('damaged', 'the WAL holds no record, not even whose it is');
+    const metadata = decodeWalMetadata(this.#metadata);
+    while (this.#pending.length > 0 && this.#voters.size === 1 && this.#voters.has(metadata.memberId)) {
       const change = this.#pending.findIndex(({ type }) => type === ENTRY_CONF_CHANGE);
       this.#applyPending(change < 0 ? this.#pending.length : change + 1);
     }

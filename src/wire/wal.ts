@@ -28,6 +28,8 @@ const CHUNK = 1 << 20;
 const SECTOR = 512;
 const ZEROS: Buffer = Buffer.alloc(CHUNK);
 const EMPTY: Buffer = Buffer.alloc(0);
+/** Most bytes before the data of a record: three tags, type, CRC and a length. */
+const RECORD_HEAD = 24;
 
 /**
  * Reads the records of consecutive WAL segments, checking the CRC that runs through all of them
@@ -94,7 +96,12 @@ export class WalReader {
     }
     const recordBytes = (high & 0xffffff) * 2 ** 32 + low;
     const padding = high >= 0x80000000 ? (high >>> 24) & 7 : 0;
-    if (recordBytes + padding > left - 8) return this.#cut(last, source, offset, 'a record runs past the end of the file');
+    if (recordBytes + padding > left - 8) {
+      if (contradicts(await source.read(offset + 8, Math.min(left - 8, RECORD_HEAD)), recordBytes)) {
+        throw damaged(source, offset, `a record of ${recordBytes} bytes is of another length by its own account`);
+      }
+      return this.#cut(last, source, offset, 'a record runs past the end of the file');
+    }
     if (window.available < 8 + recordBytes + padding) await window.fill(8 + recordBytes + padding);
     const start = window.at + 8;
     return { source, offset, recordBytes, padding, bytes: window.bytes.subarray(start, start + recordBytes + padding) };
@@ -198,6 +205,19 @@ function decodeRecord(bytes: Buffer): RawRecord {
     else skipField(c, tag & 7);
   }
   return record;
+}
+
+/** True where type, CRC and length of the data, as etcd writes them, do not add up to the record's length: then it was not merely torn. */
+function contradicts(head: Buffer, recordBytes: number): boolean {
+  try {
+    const c = cursor(head);
+    if (readVarint(c) !== 0x08 || readVarint(c) > WAL_SNAPSHOT) return false;
+    if (readVarint(c) !== 0x10 || readVarint(c) > 0xffffffff || readVarint(c) !== 0x1a) return false;
+    return readVarint(c) + c.at !== recordBytes;
+  } catch {
+    // The head itself is torn.
+    return false;
+  }
 }
 
 function hasZeroSector(bytes: Buffer, offset: number): boolean {

@@ -1,0 +1,193 @@
+/** What `verify` says of each kind of damage, and with which exit status; F stands for the location. */
+export type Expected = readonly (readonly [damage: string, exit: number, says: string])[];
+
+export const ACCIDENTS_SAY: Expected = [
+  ['an empty file', 12, 'F is empty; an archive was expected'],
+  ['text', 12, 'F is not an archive, nor anything else etcdferry knows'],
+  ['zeros', 12, 'F is not an archive, nor anything else etcdferry knows'],
+  ['an archive inside gzip', 12, 'F is not an archive, nor anything else etcdferry knows'],
+  ['cut in half', 12, 'F: 54016 bytes: cut short, or more than an archive'],
+  ['cut in half at a block', 12, 'F: the last 2048 bytes, from 51712, are not the end of an archive: cut short, extended or damaged'],
+  ['without its last block', 12, 'F: the last 2048 bytes, from 105472, are not the end of an archive: cut short, extended or damaged'],
+  [
+    'with a block of zeros more, as tar pads',
+    12,
+    'F: the last 2048 bytes, from 106496, are not the end of an archive: cut short, extended or damaged',
+  ],
+  ['with another archive behind it', 12, 'F: end puts manifest.json at 52736, where it cannot be'],
+  ['without its first block', 12, 'F is not an archive, nor anything else etcdferry knows'],
+  ['a bit of the first tar header', 12, 'F: etcdferry.json (at 512): its tar header, at 0, is not as it must be'],
+  ['a bit of a segment', 12, 'F: segments/000000.pb.gz (at 4096): its 99847 bytes do not have the SHA-256 they had when written'],
+  ['a bit of the padding', 12, 'F: segments/000000.pb.gz (at 4096): the padding behind it, at 103943, is not zero'],
+  ['a bit of the manifest', 12, 'F: manifest.json (at 104960): its 901 bytes do not have the SHA-256 they had when written'],
+  ['a bit of the end', 12, 'F: end (at 105984): is not JSON'],
+  ['a bit of the zero blocks', 12, 'F: the last 2048 bytes, from 105984, are not the end of an archive: cut short, extended or damaged'],
+  [
+    'a hole of zeros, as from a crash',
+    12,
+    'F: segments/000000.pb.gz (at 4096): its 99847 bytes do not have the SHA-256 they had when written',
+  ],
+  ['a piece of another archive', 12, 'F: segments/000000.pb.gz (at 4096): its 99847 bytes do not have the SHA-256 they had when written'],
+  ['two blocks exchanged', 12, 'F: segments/000000.pb.gz (at 4096): its 99847 bytes do not have the SHA-256 they had when written'],
+  ['line feeds turned, as by a transfer in text mode', 12, 'F: 108283 bytes: cut short, or more than an archive'],
+];
+
+export const TARS_SAY: Expected = [
+  ['a symbolic link', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a hard link', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a character device', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a directory', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a contiguous file', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a sparse file of GNU tar', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['an absolute path in the tar', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a path that climbs in the tar', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a prefix before the name', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a mode of 4777', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['an owner', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a time', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a size that is too large', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a size that is too small', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a size in base-256, as GNU tar writes it', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a negative size', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a checksum that counts signed bytes', 12, 'F: segments/000000.pb.gz (at 4096): its tar header, at 3584, is not as it must be'],
+  ['a pax header that renames', 12, 'F: end puts manifest.json at 104960, where it cannot be'],
+  ['a pax header that resizes', 12, 'F: end puts manifest.json at 104960, where it cannot be'],
+  ['a pax global header', 12, 'F: end puts manifest.json at 104960, where it cannot be'],
+  ['a long name of GNU tar', 12, 'F: end puts manifest.json at 104960, where it cannot be'],
+  ['a long link of GNU tar', 12, 'F: end puts manifest.json at 104960, where it cannot be'],
+];
+
+export const FORGED_SAY: Expected = [
+  ['forged: an absolute path', 12, 'F: manifest.json: "/etc/cron.d/x" is not an entry this format has, or not at its place'],
+  ['forged: a path that climbs', 12, 'F: manifest.json: "x-/../../../etc/passwd" is not an entry this format has, or not at its place'],
+  ['forged: a name nobody knows', 12, 'F: manifest.json: "passwd" is not an entry this format has, or not at its place'],
+  ['forged: a name twice', 12, 'F: manifest.json: x-a is not at its place'],
+  ['forged: the segment twice', 12, 'F: manifest.json: "segments/000000.pb.gz" is not an entry this format has, or not at its place'],
+  ['forged: the segment gone', 12, 'F: manifest.json: is not written as this format version writes it'],
+  ['forged: entries in another order', 12, 'F: manifest.json: leases/000000.pb.gz is not at its place'],
+  [
+    'forged: records in another order',
+    12,
+    'F: segments/000000.pb.gz (at 4096): record 11 does not come after the one before it, in key order',
+  ],
+  ['forged: a record twice', 12, 'F: segments/000000.pb.gz (at 4096): record 11 does not come after the one before it, in key order'],
+  ['forged: a record gone', 12, 'F: manifest.json: the records do not have the content digest "records" it states'],
+  [
+    'forged: nodes in another order',
+    12,
+    'F: segments/000000.pb.gz (at 1536): record 11 does not come after the one before it, in tree order',
+  ],
+  [
+    'forged: revisions in another order',
+    12,
+    'F: segments/000000.pb.gz (at 4096): record 11 does not come after the one before it, in revision order',
+  ],
+  ['forged: a record that is none', 12, 'F: segments/000000.pb.gz (at 4096): record 10 is not a KeyValue message'],
+  ['forged: another count of records', 12, 'F: manifest.json: is not written as this format version writes it'],
+  ['forged: another first key', 12, 'F: segments/000000.pb.gz (at 4096): its first and last key are not those the manifest states'],
+  [
+    'forged: a larger raw size',
+    12,
+    'F: segments/000000.pb.gz (at 4096): 5855146 bytes cannot be the 5855147 bytes raw that the manifest states',
+  ],
+  [
+    'forged: an offset outside of the file',
+    12,
+    'F: manifest.json: puts segments/000000.pb.gz at 1125899906842624; by the entries before, it is at 4096',
+  ],
+  ['forged: a size of 8 PiB', 12, 'F: manifest.json: puts manifest.json at 104960; by the entries before, it is at 9007199254745600'],
+  ['forged: a negative size', 12, 'F: manifest.json: entries[3].size: expected a count, found -512'],
+  ['forged: totals that do not add up', 12, 'F: manifest.json: is not written as this format version writes it'],
+  ['forged: another content digest', 12, 'F: manifest.json: the records do not have the content digest "values" it states'],
+  ['forged: a field nobody knows', 12, 'F: manifest.json: is not written as this format version writes it'],
+  ['forged: no gzip in the segment', 12, 'F: segments/000000.pb.gz (at 4096): does not decompress to 5855146 bytes'],
+  ['forged: a gzip bomb of 1 GiB', 12, 'F: segments/000000.pb.gz (at 4096): does not decompress to 5855146 bytes'],
+  ['forged: a gzip bomb that says so', 1, 'F: segments/000000.pb.gz (at 4096): a record of 268435456 bytes; at most 67108864 are read'],
+  ['forged: two gzip members in one', 12, 'F: segments/000000.pb.gz (at 4096): is not one gzip member and nothing else'],
+  ['forged: v2 with the order of keys', 12, 'F: etcdferry.json (at 512): order: expected one of tree, found "key"'],
+  ['forged: etcdferry.json of another version', 12, 'F: etcdferry.json (at 512): format version 7, but the manifest has 1'],
+  ['forged: etcdferry.json with a field more', 12, 'F: etcdferry.json (at 512): is not written as this format version writes it'],
+  [
+    'forged: a hundred thousand entries that are not there',
+    12,
+    'F: manifest.json: puts manifest.json at 1536; by the entries before, it is at 51201536',
+  ],
+  ['forged: a manifest of three million arrays', 12, 'F: manifest.json: has more than 2500000 values'],
+  ['forged: a manifest a million levels deep', 12, 'F: manifest.json: is nested more than 1000 levels deep'],
+  ['forged: a manifest of 40 MB', 1, 'F: manifest.json: is 40000174 bytes; at most 33554432 are read'],
+];
+
+export const UNKNOWN_SAY: Expected = [['of a format version to come', 13, 'F: archive format version 2; this release knows 0 to 1']];
+
+export const FILES_SAY: Expected = [
+  ['a snapshot file cut within its meta pages', 12, 'F: it ends after 1000 bytes, where its pages take 10240000'],
+  ['a snapshot file cut at a page', 12, 'F: it ends after 163840 bytes, where its pages take 10240000'],
+  ['a snapshot file without its last byte', 12, 'F: there is no SHA-256 at its end, as every snapshot file has'],
+  ['a snapshot file without its SHA-256', 12, 'F: there is no SHA-256 at its end, as every snapshot file has'],
+  [
+    'a snapshot file with a block more',
+    12,
+    'F: its SHA-256 is 772fdb266677e1b7826ef7356c579aebe2852fc951bf7856efcab7280b11fa46, where its last 32 bytes say 0000000000000000000000000000000000000000000000000000000000000000',
+  ],
+  [
+    'a snapshot file with a bit flipped',
+    12,
+    'F: its SHA-256 is a6c64fcecb892e901f7a2864db1a779e7aeaffc83c1ad3864efa9d10476db6cf, where its last 32 bytes say 1748ddf232640d8e66cbbe8d27bfb9c6e34303348beba3b8b76184b8d4c0aa17',
+  ],
+  [
+    'a snapshot file with a bit of its SHA-256 flipped',
+    12,
+    'F: its SHA-256 is 1748ddf232640d8e66cbbe8d27bfb9c6e34303348beba3b8b76184b8d4c0aa17, where its last 32 bytes say 1748ddf232640d8e66cbbe8d27bfb9c6e34303348beba3b8b76184b8d4c0aa16',
+  ],
+  ['digest made to match: both meta pages damaged', 12, 'F: neither of its two meta pages is valid'],
+  ['digest made to match: a leaf page that says it is another', 12, 'F: page 2 of bucket "key" says it is page 3'],
+  ['digest made to match: a leaf page of another kind', 12, 'F: page 2 of bucket "key" has flags 0x3, neither a branch\'s nor a leaf\'s'],
+  [
+    'digest made to match: a leaf page with more entries than fit',
+    12,
+    'F: page 2 of bucket "key" says it has 65535 elements, more than fit its 4096 bytes',
+  ],
+  ['digest made to match: a key that lies outside of its page', 12, 'F: page 2 of bucket "key" has entry 0 outside its bytes'],
+  ['digest made to match: a value longer than the file', 12, 'F: page 2 of bucket "key" has entry 0 outside its bytes'],
+  [
+    'digest made to match: a branch that leads out of the file',
+    12,
+    'F: bucket "key" refers to page 1099511627776; pages 2 to 2499 are in use',
+  ],
+  ['digest made to match: a branch that leads to itself', 12, 'F: page 596 of bucket "key" is reached twice: the tree is not a tree'],
+  ['digest made to match: two branches that lead to one page', 12, 'F: page 602 of bucket "key" is reached twice: the tree is not a tree'],
+];
+
+export const DATA_DIRS_SAY: Expected = [
+  ['a data dir without a WAL', 12, 'F/member/wal holds no WAL segment'],
+  ['a data dir with an empty WAL', 12, 'the WAL holds no record, not even whose it is'],
+  [
+    'a data dir whose WAL has a bit flipped',
+    12,
+    "F/member/wal/0000000000000000-0000000000000000.wal: at byte 333256 a record's CRC is 1454c00c, its bytes give 0e202645",
+  ],
+  [
+    'a data dir whose WAL has a frame cut out',
+    12,
+    "F/member/wal/0000000000000000-0000000000000000.wal: at byte 284640 a record's CRC is e5ab2027, its bytes give f30ce10d",
+  ],
+  [
+    'a data dir whose WAL has a frame twice',
+    12,
+    "F/member/wal/0000000000000000-0000000000000000.wal: at byte 284680 a record's CRC is 74888f52, its bytes give 28cb31b2",
+  ],
+  [
+    'a data dir whose WAL has two frames exchanged',
+    12,
+    "F/member/wal/0000000000000000-0000000000000000.wal: at byte 284640 a record's CRC is e5ab2027, its bytes give f30ce10d",
+  ],
+  [
+    'a data dir whose WAL has a frame of 1 GiB',
+    12,
+    'F/member/wal/0000000000000000-0000000000000000.wal: at byte 284640 a record of 1073741824 bytes is of another length by its own account',
+  ],
+  ['a data dir whose WAL begins elsewhere', 12, 'the WAL in F/member/wal begins at index 2457, entries from 904 are needed'],
+  ['a data dir without a db', 2, 'F/member/snap holds no db: this member has no v3 keys'],
+  ['a data dir whose db is cut', 12, 'F/member/snap/db: it ends after 81920 bytes, where its pages take 6750208'],
+  ['a data dir whose db has its meta pages zeroed', 12, 'F/member/snap/db: not a bbolt file: there is no meta page in it'],
+];
