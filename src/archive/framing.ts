@@ -19,11 +19,10 @@ export function splitFrames(raw: Buffer, count: number, maxRecordSize: number, w
   let at = 0;
   for (let i = 0; i < count; i++) {
     let length = 0;
-    let shift = 0;
-    let byte = 0x80;
-    for (; byte >= 0x80; shift += 7) {
+    let scale = 1;
+    for (let byte = 0x80; byte >= 0x80; scale *= 128) {
       byte = raw[at++] as number;
-      length += (byte & 0x7f) * 2 ** shift;
+      length += (byte & 0x7f) * scale;
     }
     starts[i] = at;
     at += length;

@@ -9,7 +9,7 @@ import { ContentProver } from './content-proof.js';
 import { type ArchiveLimits, isKnownVersion, MANIFEST_ENTRY, TAIL_SIZE, withDefaults } from './format.js';
 import { entryPieces, entryPlace, type Frame, openFrame, readWholeEntry, type WholeEntry } from './frame.js';
 import { type ArchiveHeader, checkVersion, parseHeader } from './header.js';
-import { type ArchiveManifest, type FrameEntry, type ManifestEntry, parseManifest } from './manifest.js';
+import { type ArchiveManifest, type FrameEntry, isSegment, type ManifestEntry, parseManifest } from './manifest.js';
 import { checkAgreement, checkHeaderSize } from './open.js';
 import { checkAuthSize } from './reader.js';
 
@@ -27,11 +27,31 @@ const PIECE = 4 * 1024 * 1024;
  *   of the future in a frame that is whole; `failed` for a record over the limit
  */
 export async function proveArchive(bytes: ByteSource, run: RunContext, limits?: ArchiveLimits): Promise<ArchiveAccount> {
+  const proof = provenRecords(bytes, run, limits);
+  for (;;) {
+    const step = await proof.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/**
+ * As `proveArchive`, and gives the records on the way, a segment a batch, in the archive's order. **They
+ * are proven only when the last has been asked for and none was refused**: until then nothing may be
+ * made of them that anyone could see. For who must read all of them before the first can be written.
+ *
+ * @returns the archive's account
+ * @throws FerryError as `proveArchive` does
+ */
+export async function* provenRecords(
+  bytes: ByteSource,
+  run: RunContext,
+  limits?: ArchiveLimits,
+): AsyncGenerator<RecordBatch, ArchiveAccount, undefined> {
   const { maxManifestSize, maxRecordSize } = withDefaults(limits);
   const frame = await openFrame(bytes, maxManifestSize);
   const prover = new Prover(bytes, frame, run);
   if (!isKnownVersion(frame.end.formatVersion)) await prover.frameOnly();
-  return prover.all(maxRecordSize);
+  return yield* prover.all(maxRecordSize);
 }
 
 /** What reading an entry ahead came to; an entry without a bound is read when its turn comes. */
@@ -60,7 +80,7 @@ class Prover {
     checkVersion(this.#frame.end.formatVersion, this.#bytes.name);
   }
 
-  async all(maxRecordSize: number): Promise<ArchiveAccount> {
+  async *all(maxRecordSize: number): AsyncGenerator<RecordBatch, ArchiveAccount, undefined> {
     const { manifest: frameManifest, manifestBytes } = this.#frame;
     const manifest = parseManifest(frameManifest, manifestBytes, `${this.#bytes.name}: ${MANIFEST_ENTRY}`);
     const first = manifest.entries[0] as ManifestEntry;
@@ -72,6 +92,7 @@ class Prover {
       if (whole === undefined) await this.#inPieces(entry);
       else this.#hash.update(whole.all);
       content.take(entry, whole?.content, batch);
+      if (batch !== undefined && isSegment(entry)) yield batch;
     }
     content.finish();
     await this.#tail();

@@ -1,16 +1,14 @@
 import type { RecordBatch } from '../model/batch.js';
 import type { RunContext } from '../model/run.js';
+import { BufferPair } from './buffer-pair.js';
 import type { FindKey } from './key.js';
 import { MemoryReader } from './memory-reader.js';
-import { type MergeOptions, mergeRuns } from './merge.js';
+import { mergeRuns } from './merge.js';
 import { RecordBuffer } from './record-buffer.js';
-import { RUN_BYTES, type Run, RunReader, RunWriter } from './run-file.js';
-import { newArea, partOf } from './slab.js';
-import { SpillFile } from './spill-file.js';
+import { SpilledRuns } from './spilled-runs.js';
 
 export const DEFAULT_SORT_BUDGET: number = 64 * 1024 * 1024;
 const SMALLEST_BUDGET = 64 * 1024;
-const FEWEST_RUNS = 4;
 
 export interface SortOptions {
   readonly findKey: FindKey;
@@ -34,16 +32,20 @@ export class RecordSorter implements AsyncDisposable {
   readonly #options: SortOptions;
   readonly #run: RunContext;
   readonly #budget: number;
-  readonly #buffer: RecordBuffer;
-  #file: SpillFile | undefined;
-  #runs: Run[] = [];
+  readonly #buffers: BufferPair<RecordBuffer>;
+  readonly #spilled: SpilledRuns;
   #order: Uint32Array | undefined;
 
   constructor(options: SortOptions, run: RunContext) {
     this.#options = options;
     this.#run = run;
     this.#budget = Math.max(SMALLEST_BUDGET, options.budget ?? DEFAULT_SORT_BUDGET);
-    this.#buffer = new RecordBuffer(options.findKey, this.#budget);
+    const { findKey, tmpDir, dropOlder = false, expectedBytes = 0 } = options;
+    this.#buffers = new BufferPair(
+      () => new RecordBuffer(findKey, this.#budget / 2),
+      (full) => this.#spill(full),
+    );
+    this.#spilled = new SpilledRuns({ findKey, tmpDir, dropOlder, expectedBytes }, run);
   }
 
   /** Copies all records of a batch in. */
@@ -59,22 +61,21 @@ export class RecordSorter implements AsyncDisposable {
   async addSlices(bytes: Buffer, starts: Uint32Array, ends: Uint32Array, count: number): Promise<void> {
     let next = 0;
     for (;;) {
-      next = this.#buffer.append(bytes, starts, ends, next, count);
+      next = this.#buffers.current.append(bytes, starts, ends, next, count);
       if (next >= count) return;
-      await this.#spill();
+      this.#run.signal.throwIfAborted();
+      await this.#buffers.turn();
     }
   }
 
   /** All has been added: from now on `batches` may be asked for. */
   async finish(): Promise<void> {
-    if (this.#file === undefined) {
-      this.#order = this.#buffer.order();
+    if (!this.#buffers.hasTurned) {
+      this.#order = this.#buffers.current.order();
       return;
     }
-    await this.#spill();
-    this.#buffer.release();
-    const fanIn = Math.max(FEWEST_RUNS, Math.floor(this.#budget / RUN_BYTES));
-    while (this.#runs.length > fanIn) await this.#mergeLevel(fanIn);
+    await this.#buffers.flush();
+    await this.#spilled.settle(this.#budget);
   }
 
   /** All records in order, from the first one whenever it is asked for. A batch's memory is the consumer's. */
@@ -89,10 +90,9 @@ export class RecordSorter implements AsyncDisposable {
 
   /** Frees memory and disk. */
   async close(): Promise<void> {
-    this.#buffer.release();
-    this.#runs = [];
-    await this.#file?.close();
-    this.#file = undefined;
+    await this.#buffers.settle();
+    this.#buffers.release();
+    await this.#spilled.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -100,67 +100,21 @@ export class RecordSorter implements AsyncDisposable {
   }
 
   #merged(lend: boolean): AsyncGenerator<RecordBatch> {
-    const { dropOlder = false } = this.#options;
-    const options = { ...this.#options, dropOlder, lend, signal: this.#run.signal };
-    if (this.#order === undefined) return mergeFiles(this.#runs, options);
-    return mergeRuns([new MemoryReader(this.#buffer, this.#order, dropOlder)], this.#buffer.staging, options);
+    const { dropOlder = false, hides, findKey } = this.#options;
+    if (this.#order === undefined) return this.#spilled.merged({ lend, hides });
+    const buffer = this.#buffers.current;
+    const options = { findKey, dropOlder, hides, lend, signal: this.#run.signal };
+    return mergeRuns([new MemoryReader(buffer, this.#order, dropOlder)], buffer.staging, options);
   }
 
   /** Sorts what is in memory and writes it to the file. */
-  async #spill(): Promise<void> {
-    this.#run.signal.throwIfAborted();
-    if (this.#buffer.count === 0) return;
-    this.#file ??= await this.#newFile(this.#options.expectedBytes ?? 0);
-    await this.#file.checkSpace(this.#buffer.used);
-    const reader = new MemoryReader(this.#buffer, this.#buffer.order(), this.#options.dropOlder ?? false);
-    const writer = new RunWriter(this.#file, this.#buffer.staging);
-    while (reader.step()) {
-      if (!writer.put(reader.bytes, reader.start, reader.end)) await writer.putNext(reader.bytes, reader.start, reader.end);
-    }
-    this.#runs.push(await writer.finish());
-    this.#buffer.clear();
-  }
-
-  /** Merges every `fanIn` neighbouring runs into one, in a new file. */
-  async #mergeLevel(fanIn: number): Promise<void> {
-    const { findKey, dropOlder = false } = this.#options;
-    const file = await this.#newFile(this.#runs.reduce((sum, run) => sum + run.blocks.reduce((a, b) => a + b, 0), 0));
-    const merged: Run[] = [];
-    for (let i = 0; i < this.#runs.length; i += fanIn) {
-      const writer = new RunWriter(file);
-      const options = { findKey, dropOlder, lend: true, signal: this.#run.signal };
-      for await (const batch of mergeFiles(this.#runs.slice(i, i + fanIn), options)) await writeBatch(writer, batch);
-      merged.push(await writer.finish());
-    }
-    await this.#file?.close();
-    this.#file = file;
-    this.#runs = merged;
-  }
-
-  async #newFile(bytes: number): Promise<SpillFile> {
-    const file = await SpillFile.create(this.#options.tmpDir);
-    try {
-      await file.checkSpace(bytes);
-      return file;
-    } catch (thrown) {
-      await file.close();
-      throw thrown;
-    }
-  }
-}
-
-/** Merges runs of a file; what they are read into and what is staged is one slab. */
-function mergeFiles(runs: readonly Run[], options: MergeOptions): AsyncGenerator<RecordBatch> {
-  const slab = newArea((runs.length + 1) * RUN_BYTES);
-  const cursors = runs.map((run, i) => new RunReader(run, partOf(slab, i * RUN_BYTES, RUN_BYTES)));
-  return mergeRuns(cursors, partOf(slab, runs.length * RUN_BYTES, RUN_BYTES), options);
-}
-
-async function writeBatch(writer: RunWriter, { bytes, starts, ends, count }: RecordBatch): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    const start = starts[i] as number;
-    const end = ends[i] as number;
-    if (!writer.put(bytes, start, end)) await writer.putNext(bytes, start, end);
+  #spill(buffer: RecordBuffer): Promise<void> {
+    return this.#spilled.add(buffer.used, buffer.staging, async (writer) => {
+      const reader = new MemoryReader(buffer, buffer.order(), this.#options.dropOlder ?? false);
+      while (reader.step()) {
+        if (!writer.put(reader.bytes, reader.start, reader.end)) await writer.putNext(reader.bytes, reader.start, reader.end);
+      }
+    });
   }
 }
 
