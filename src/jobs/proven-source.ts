@@ -1,8 +1,10 @@
+import type { ArchiveLimits } from '../archive/format.js';
 import { openArchive } from '../archive/open.js';
-import { proveArchive } from '../archive/prove.js';
+import { proveArchive, provenRecords } from '../archive/prove.js';
 import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
 import { detect } from '../locations/detect.js';
 import { openSource, refuseStrayFlags, type SourceRequest, withObjects } from '../locations/source.js';
+import type { ByteSource } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
 import { closing, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
@@ -14,14 +16,44 @@ import { archiveSource } from '../readers/archive.js';
  * @throws FerryError as `proveArchive` and `openSource` do
  */
 export async function openProven(request: SourceRequest, run: RunContext): Promise<Source> {
+  return openArchiveFirst(request, run, async (bytes, limits) => {
+    await proveArchive(bytes, run, limits);
+    return archiveSource(await openArchive(bytes, limits), request.location.text, request.selection);
+  });
+}
+
+/**
+ * As `openProven`, but an archive is proven while its records are read, in one pass instead of two: for
+ * a writer that writes its first byte after it has read the last record, as that of snapshot files does.
+ *
+ * @throws FerryError as `openProven`; where the archive is damaged in its records, `records()` does
+ */
+export async function openProvenAsRead(request: SourceRequest, run: RunContext): Promise<Source> {
+  return openArchiveFirst(request, run, async (bytes, limits) => {
+    // Whoever reads the records tells how far it is.
+    const quiet = { ...run, progress: () => {} };
+    const reader = await openArchive(bytes, limits).catch(async (thrown) => {
+      // It may be more than what opening stumbled upon.
+      await proveArchive(bytes, run, limits);
+      throw thrown;
+    });
+    return archiveSource(reader, request.location.text, request.selection, () => provenRecords(bytes, quiet, limits));
+  });
+}
+
+/** Opens an archive as told, and anything else as any source. */
+async function openArchiveFirst(
+  request: SourceRequest,
+  run: RunContext,
+  open: (bytes: ByteSource, limits: ArchiveLimits) => Promise<Source>,
+): Promise<Source> {
   const { location } = request;
   const isArchive = location.kind === 'stdio' || (location.kind === 'path' && !(await readsOtherwise(location.path)));
   if (!isArchive) return openSource(request, run);
   refuseStrayFlags(request, 'archive');
   const bytes = await openArchiveBytes(request, run);
   try {
-    await proveArchive(bytes, run, archiveLimits(request));
-    const source = archiveSource(await openArchive(bytes, archiveLimits(request)), location.text, request.selection);
+    const source = await open(bytes, archiveLimits(request));
     return await withObjects(
       closing(source, () => bytes.close()),
       request,

@@ -10,7 +10,7 @@ import type { RunContext } from '../model/run.js';
 import { delegate, type Source, type SourceInfo } from '../model/source.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 import { movedValues } from './moved-values.js';
-import { openProven } from './proven-source.js';
+import { openProven, openProvenAsRead } from './proven-source.js';
 import { writeSnapshot } from './write-file.js';
 import { type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
 
@@ -51,7 +51,7 @@ export async function restore(options: RestoreOptions, run: RunContext): Promise
       hint: 'Make an archive of it with backup first.',
     });
   }
-  const opened = await openProven(from, run);
+  const opened = await openedFor(options, run);
   try {
     const source = moved(opened, options);
     const done = 'live' in to ? await intoCluster(source, to.live, write, run) : await intoFile(source, to.snapshotFile, options, run);
@@ -59,6 +59,12 @@ export async function restore(options: RestoreOptions, run: RunContext): Promise
   } finally {
     await opened.close();
   }
+}
+
+/** Keys that are renamed are read piece by piece, which no proof goes along with. */
+function openedFor({ from, to, write }: RestoreOptions, run: RunContext): Promise<Source> {
+  const inOnePass = 'snapshotFile' in to && (write.mapping ?? SAME_KEYS).identity;
+  return inOnePass ? openProvenAsRead(from, run) : openProven(from, run);
 }
 
 /** Values that Kubernetes encrypted follow their keys; only v3 has any. */

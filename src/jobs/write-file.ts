@@ -1,6 +1,7 @@
 import type { ArchiveAccount } from '../archive/account.js';
 import { packArchive } from '../archive/pack.js';
 import { type NewFile, openNewFile } from '../locations/target.js';
+import type { ByteSink } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
 import type { Source } from '../model/source.js';
 import { type WriteSnapshotOptions, type WriteSnapshotReport, writeSnapshotFile } from '../writers/snapshot-file.js';
@@ -34,6 +35,8 @@ export async function writeArchive(source: Source, target: NewFile, options: Arc
 
 /**
  * Writes a source into a new snapshot file, which appears under its name only when all of it is written.
+ * Of an archive, whose records may be proven no sooner than the last of them is read, nothing is looked
+ * at in the target before that.
  *
  * @throws FerryError as source and target do
  */
@@ -43,5 +46,24 @@ export async function writeSnapshot(
   options: WriteSnapshotOptions,
   run: RunContext,
 ): Promise<WriteSnapshotReport> {
-  return writeSnapshotFile(source, await openNewFile(target), options, run);
+  const sink = source.info.kind === 'archive' ? openedLate(target) : await openNewFile(target);
+  return writeSnapshotFile(source, sink, options, run);
+}
+
+/** A sink that is opened when the first byte is written. */
+function openedLate(target: NewFile): ByteSink {
+  let sink: Promise<ByteSink> | undefined;
+  const opened = (): Promise<ByteSink> => {
+    sink ??= openNewFile(target);
+    return sink;
+  };
+  return {
+    name: target.location.text,
+    write: async (chunk) => (await opened()).write(chunk),
+    finish: async () => (await opened()).finish(),
+    abort: async () => {
+      const open = await sink?.catch(() => undefined);
+      await open?.abort();
+    },
+  };
 }

@@ -12,9 +12,15 @@ import type { KeySelection, Source, SourceInfo } from '../model/source.js';
  * may be read any number of times. Closing it leaves the bytes behind the reader open.
  *
  * @param location for messages and reports, without credentials
+ * @param all gives all records in another way than by the manifest: then no segment is left out
  */
-export function archiveSource(reader: ArchiveReader, location: string, selection: KeySelection): Source {
-  return new ArchiveSource(reader, location, selection);
+export function archiveSource(
+  reader: ArchiveReader,
+  location: string,
+  selection: KeySelection,
+  all?: () => AsyncIterable<RecordBatch>,
+): Source {
+  return new ArchiveSource(reader, location, selection, all);
 }
 
 class ArchiveSource implements Source {
@@ -22,10 +28,12 @@ class ArchiveSource implements Source {
   readonly notes = new NoteBook();
   readonly #reader: ArchiveReader;
   readonly #selection: KeySelection;
+  readonly #all: (() => AsyncIterable<RecordBatch>) | undefined;
 
-  constructor(reader: ArchiveReader, location: string, selection: KeySelection) {
+  constructor(reader: ArchiveReader, location: string, selection: KeySelection, all: (() => AsyncIterable<RecordBatch>) | undefined) {
     this.#reader = reader;
     this.#selection = selection;
+    this.#all = all;
     this.info = infoOf(reader, location, selection);
   }
 
@@ -40,12 +48,12 @@ class ArchiveSource implements Source {
   async *records(): AsyncGenerator<RecordBatch, void, undefined> {
     const { prefixes, excludePrefixes } = this.#selection;
     if (prefixes.length === 0 && excludePrefixes.length === 0) {
-      yield* this.#reader.records();
+      yield* this.#all?.() ?? this.#reader.records();
       return;
     }
     const segments = prefixes.length === 0 ? undefined : this.#reader.segmentsWithPrefix(prefixes);
     const scanner = new RecordScanner(this.info.order);
-    for await (const batch of this.#reader.records(segments)) {
+    for await (const batch of this.#all?.() ?? this.#reader.records(segments)) {
       const selected = selectFrom(batch, scanner, this.#selection);
       if (selected.count > 0) yield selected;
     }
