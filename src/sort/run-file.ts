@@ -25,6 +25,7 @@ export class RunWriter {
   #block: number;
   #otherBlock: number;
   #used = 0;
+  #lastStart = 0;
   #writing: Promise<unknown> = Promise.resolve();
 
   /** @param area RUN_BYTES to build blocks in */
@@ -36,24 +37,43 @@ export class RunWriter {
     this.#start = file.size;
   }
 
+  /** What the record put last lies in. */
+  get bytes(): Buffer {
+    return this.#slab;
+  }
+
+  /** Where the record put last begins. */
+  get lastStart(): number {
+    return this.#lastStart;
+  }
+
   /** Copies a record into the block; false, and nothing done, when there is no room for it. */
   put(bytes: Buffer, start: number, end: number): boolean {
     const need = LENGTH_BYTES + end - start;
     if (this.#used + need > BLOCK_BYTES) return false;
     const at = this.#block + this.#used;
     this.#slab.writeUInt32LE(end - start, at);
-    copyInto(this.#slab, at + LENGTH_BYTES, bytes, start, end);
+    this.#lastStart = at + LENGTH_BYTES;
+    copyInto(this.#slab, this.#lastStart, bytes, start, end);
     this.#used += need;
     return true;
   }
 
-  /** Makes room and copies a record that `put` did not take. */
-  async putNext(bytes: Buffer, start: number, end: number): Promise<void> {
+  /**
+   * Makes room and copies a record that `put` did not take.
+   *
+   * @param change may change the copy, before it is written
+   */
+  async putNext(bytes: Buffer, start: number, end: number, change?: (copy: Buffer, at: number) => void): Promise<void> {
     await this.#flush();
-    if (this.put(bytes, start, end)) return;
+    if (this.put(bytes, start, end)) {
+      change?.(this.#slab, this.#lastStart);
+      return;
+    }
     const block = Buffer.allocUnsafeSlow(LENGTH_BYTES + end - start);
     block.writeUInt32LE(end - start, 0);
     bytes.copy(block, LENGTH_BYTES, start, end);
+    change?.(block, LENGTH_BYTES);
     await this.#write(block);
   }
 

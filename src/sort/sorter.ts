@@ -8,7 +8,7 @@ import { RecordBuffer } from './record-buffer.js';
 import { SpilledRuns } from './spilled-runs.js';
 
 export const DEFAULT_SORT_BUDGET: number = 64 * 1024 * 1024;
-const SMALLEST_BUDGET = 64 * 1024;
+export const SMALLEST_BUDGET: number = 64 * 1024;
 
 export interface SortOptions {
   readonly findKey: FindKey;

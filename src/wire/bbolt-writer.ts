@@ -21,24 +21,43 @@ export interface EntryRun {
 export interface BucketContent {
   readonly name: string;
   readonly entries: () => AsyncIterable<EntryRun>;
+  /** The entries for the first of the two times, which needs no values: what is just past a key may be anything, `ends` may lie beyond `bytes`. */
+  readonly planned?: () => AsyncIterable<EntryRun>;
+}
+
+/** What writing all buckets, the root and the free list comes to. */
+export interface BoltPlan {
+  readonly root: number;
+  readonly pages: number;
 }
 
 /**
- * Writes a bbolt file from its first byte to its last: a first pass over the entries tells how many
- * pages there will be, which the meta pages at the front say; a second one writes. Every page is in
- * use, and the free list is there and empty.
+ * The first pass over the entries: how many pages there will be, which the meta pages at the front say.
+ *
+ * @param buckets in order of their names
+ * @throws FerryError `usage` for a page size that bbolt has not
+ */
+export async function planBoltFile(pageSize: number, buckets: readonly BucketContent[]): Promise<BoltPlan> {
+  if (!isPageSize(pageSize)) throw new FerryError('usage', `page size ${pageSize} is no power of two from 1024 to 16777216`);
+  return writePages(new PageCounter(pageSize), buckets.map(asPlanned));
+}
+
+/**
+ * Writes a bbolt file from its first byte to its last. Every page is in use, and the free list is there
+ * and empty.
  *
  * @param write takes the next bytes of the file, and may keep their memory
  * @param buckets in order of their names
+ * @param plan of the same buckets; made unless given
  * @returns the size of the file in bytes
  */
 export async function writeBoltFile(
   write: (chunk: Buffer) => Promise<void>,
   pageSize: number,
   buckets: readonly BucketContent[],
+  plan?: BoltPlan,
 ): Promise<number> {
-  if (!isPageSize(pageSize)) throw new FerryError('usage', `page size ${pageSize} is no power of two from 1024 to 16777216`);
-  const planned = await writePages(new PageCounter(pageSize), buckets);
+  const planned = plan ?? (await planBoltFile(pageSize, buckets));
   const pages = new PageWriter(pageSize, write);
   pages.putMetas(planned.root, planned.pages);
   const written = await writePages(pages, buckets);
@@ -47,13 +66,11 @@ export async function writeBoltFile(
   return planned.pages * pageSize;
 }
 
-/** What writing all buckets, the root and the free list comes to. */
-interface Extent {
-  readonly root: number;
-  readonly pages: number;
+function asPlanned({ name, entries, planned = entries }: BucketContent): BucketContent {
+  return { name, entries: planned };
 }
 
-async function writePages(output: PageOutput & { drain?: () => Promise<void> }, buckets: readonly BucketContent[]): Promise<Extent> {
+async function writePages(output: PageOutput & { drain?: () => Promise<void> }, buckets: readonly BucketContent[]): Promise<BoltPlan> {
   const roots: number[] = [];
   for (const bucket of buckets) {
     const tree = new BoltTreeWriter(output);

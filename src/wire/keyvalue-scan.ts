@@ -1,5 +1,5 @@
 import { FerryError } from '../errors.js';
-import { cursor, readInt64, readVarint, skipField } from './varint.js';
+import { cursor, readHalves, readInt64, readVarint, skipField } from './varint.js';
 
 /** Where the parts of an encoded `mvccpb.KeyValue` lie; filled again for each record. */
 export interface KeyValueScan {
@@ -35,6 +35,34 @@ export function scanKeyValue(bytes: Buffer, start: number, end: number, scan: Ke
       scan.keyEnd = c.at;
     } else if (tag === 0x18) scan.modRevision = readInt64(c);
     else if (tag === 0x30) scan.lease = readInt64(c);
+    else if (tag < 8) throw new FerryError('damaged', 'a protobuf field has number 0');
+    else skipField(c, tag & 7);
+  }
+}
+
+/** A mod revision as two numbers, `high * 2^32 + low`: for who has millions of them, and no use for bigints. */
+export interface RevisionScan {
+  high: number;
+  low: number;
+}
+
+export function newRevisionScan(): RevisionScan {
+  return { high: 0, low: 0 };
+}
+
+/**
+ * Finds the mod revision of the `mvccpb.KeyValue` at `bytes[start, end)`, as an unsigned integer, and
+ * goes over all of its fields.
+ *
+ * @throws FerryError `damaged` when it does not parse
+ */
+export function scanModRevision(bytes: Buffer, start: number, end: number, scan: RevisionScan): void {
+  const c = cursor(bytes, start, end);
+  scan.high = 0;
+  scan.low = 0;
+  while (c.at < end) {
+    const tag = readVarint(c);
+    if (tag === 0x18) readHalves(c, scan);
     else if (tag < 8) throw new FerryError('damaged', 'a protobuf field has number 0');
     else skipField(c, tag & 7);
   }

@@ -2,13 +2,12 @@ import { createHash } from 'node:crypto';
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
 import { readInto } from './read-into.js';
+import { THREAD_BYTES } from './sha256-apart.js';
 import { Sha256Thread } from './sha256-thread.js';
 
 /** Bytes of SHA-256 that follow the pages of a snapshot file. */
 export const TRAILER_BYTES = 32;
 const PIECE_BYTES = 1024 * 1024;
-/** Below this a thread takes longer to start than it saves. */
-const THREAD_BYTES = 32 * 1024 * 1024;
 
 /** True when a file of this size is a snapshot file with its hash, as etcd tells it (etcdutl snapshot/v3_snapshot.go). */
 export function hasTrailer(size: number): boolean {

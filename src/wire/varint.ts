@@ -62,6 +62,33 @@ export function readVarint64(c: Cursor): bigint {
   throw new FerryError('damaged', 'a varint is longer than 10 bytes');
 }
 
+/**
+ * Reads a varint of up to 64 bits, unsigned, as `high * 2^32 + low`.
+ *
+ * @throws FerryError `damaged` when it is cut short or longer than 10 bytes
+ */
+export function readHalves(c: Cursor, into: { high: number; low: number }): void {
+  const { bytes, end } = c;
+  let low = 0;
+  let high = 0;
+  for (let shift = 0; shift < 70; shift += 7) {
+    if (c.at >= end) throw cut();
+    const byte = bytes[c.at++] as number;
+    const bits = byte & 0x7f;
+    if (shift < 28) low |= bits << shift;
+    else if (shift === 28) {
+      low |= bits << 28;
+      high = bits >>> 4;
+    } else high |= bits << (shift - 32);
+    if (byte < 0x80) {
+      into.high = high >>> 0;
+      into.low = low >>> 0;
+      return;
+    }
+  }
+  throw new FerryError('damaged', 'a varint is longer than 10 bytes');
+}
+
 /** Reads an int64 (protobuf: two's complement in a 64-bit varint). */
 export function readInt64(c: Cursor): bigint {
   return BigInt.asIntN(64, readVarint64(c));

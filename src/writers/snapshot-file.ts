@@ -1,14 +1,16 @@
-import { createHash } from 'node:crypto';
 import { FerryError } from '../errors.js';
 import type { AuthData } from '../model/auth.js';
 import type { ByteSink } from '../model/bytes.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { Source } from '../model/source.js';
-import { type BucketContent, writeBoltFile } from '../wire/bbolt-writer.js';
+import { type BucketContent, planBoltFile, writeBoltFile } from '../wire/bbolt-writer.js';
+import { passingSha256 } from '../wire/sha256-apart.js';
 import { authBuckets, metaBucket } from './snapshot-file-buckets.js';
+import { HistoryLog } from './snapshot-file-history.js';
 import { LeaseBucket } from './snapshot-file-leases.js';
-import { RecordLog } from './snapshot-file-records.js';
+import type { RecordLog } from './snapshot-file-log.js';
+import { KeyspaceLog } from './snapshot-file-records.js';
 
 const DEFAULT_PAGE_SIZE = 4096;
 
@@ -67,14 +69,14 @@ export async function writeSnapshotFile(
     const notes = new NoteBook();
     await using leases = new LeaseBucket(options, run, notes);
     await leases.fill(source);
-    await using log = new RecordLog(source.info.order === 'revision', options, run);
+    await using log: RecordLog = source.info.order === 'revision' ? new HistoryLog(options, run) : new KeyspaceLog(options, run);
     await log.fill(source);
     const auth = options.withAuth === true ? await source.auth() : undefined;
     noteAuth(auth, options, notes);
     const revision = revisionOf(source, log, options);
     const buckets = [
       ...(auth === undefined ? [] : authBuckets(auth)),
-      { name: 'key', entries: () => log.entries() },
+      { name: 'key', entries: () => log.entries(), planned: () => log.planned() },
       { name: 'lease', entries: () => leases.entries() },
       metaBucket(compactRevisions(source, revision, options)),
     ];
@@ -141,13 +143,14 @@ function noteAuth(auth: AuthData | undefined, { withAuth = false }: WriteSnapsho
 
 /** Writes the file and its SHA-256 behind it, as `etcdctl snapshot save` leaves it. */
 async function writeSealed(sink: ByteSink, pageSize: number, buckets: readonly BucketContent[]): Promise<number> {
-  const hash = createHash('sha256');
+  const plan = await planBoltFile(pageSize, buckets);
+  await using hash = passingSha256(plan.pages * pageSize);
   const write = async (chunk: Buffer): Promise<void> => {
-    hash.update(chunk);
+    await hash.update(chunk);
     await sink.write(chunk);
   };
-  const size = await writeBoltFile(write, pageSize, buckets);
-  const digest = hash.digest();
+  const size = await writeBoltFile(write, pageSize, buckets, plan);
+  const digest = await hash.digest();
   await sink.write(digest);
   return size + digest.length;
 }

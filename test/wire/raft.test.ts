@@ -43,6 +43,8 @@ describe('messages of the raft log', () => {
   test('leases and revisions keep their sign and all their digits', () => {
     fc.assert(
       fc.property(int64, int64, (id, ttl) => {
+        // All zeros make an empty message, which the helper leaves out; etcd gives every lease a number.
+        fc.pre(id !== 0n);
         const grant = encodeFields([
           [0x08, ttl],
           [0x10, id],

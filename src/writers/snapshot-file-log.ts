@@ -1,0 +1,28 @@
+import type { Source } from '../model/source.js';
+import type { EntryRun } from '../wire/bbolt-writer.js';
+
+export const LARGEST_REVISION: bigint = 2n ** 63n - 1n;
+
+export interface RecordLogOptions {
+  /** An existing directory for what does not fit `sortBudget`. */
+  readonly tmpDir: string;
+  /** Bytes of memory to sort in. */
+  readonly sortBudget?: number;
+}
+
+/**
+ * What becomes etcd's `key` bucket: each record is a revision key and its `mvccpb.KeyValue`, in
+ * order of the revision keys. To be closed in any case.
+ */
+export interface RecordLog extends AsyncDisposable {
+  /** The latest main revision met. */
+  readonly lastRevision: bigint;
+  /** Records written. */
+  readonly records: number;
+  /** @throws FerryError `damaged` for a record that does not parse or has no revision; what the source throws */
+  fill(source: Source): Promise<void>;
+  /** The same each time it is asked for. */
+  entries(): AsyncGenerator<EntryRun>;
+  /** As `entries`, where of the values nothing but their lengths need be there. */
+  planned(): AsyncGenerator<EntryRun>;
+}
