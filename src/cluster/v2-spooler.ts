@@ -2,8 +2,14 @@ import { FerryError } from '../errors.js';
 import type { NoteBook } from '../model/note.js';
 import { compareTreePaths } from '../model/tree-path.js';
 import { encodeNode } from '../wire/node.js';
-import type { NodeSpool } from './v2-spool.js';
 import type { ParsedNode, TreeHandler } from './v2-tree-parser.js';
+
+/** Where encoded nodes go; `NodeSpool` says what each method does. */
+export interface NodeSink {
+  append(record: Uint8Array): void;
+  appendPending(path: Uint8Array, expiration: bigint): number;
+  complete(number: number, createdIndex: bigint, modifiedIndex: bigint): void;
+}
 
 export interface SpoolerOptions {
   /** Whether a path is wanted. */
@@ -25,7 +31,7 @@ interface OpenDirectory {
 
 /** Puts the nodes of an answer into a spool, and sees to it that they come in tree order. */
 export class TreeSpooler implements TreeHandler {
-  readonly #spool: NodeSpool;
+  readonly #spool: NodeSink;
   readonly #notes: NoteBook;
   readonly #options: SpoolerOptions;
   /** The open directories, from the root down. */
@@ -35,7 +41,7 @@ export class TreeSpooler implements TreeHandler {
   #last = Buffer.alloc(256);
   #lastLength = 0;
 
-  constructor(spool: NodeSpool, notes: NoteBook, options: SpoolerOptions) {
+  constructor(spool: NodeSink, notes: NoteBook, options: SpoolerOptions) {
     this.#spool = spool;
     this.#notes = notes;
     this.#options = options;

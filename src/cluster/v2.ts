@@ -138,7 +138,7 @@ async function treeAnswer(answer: V2Answer): Promise<TreeAnswer> {
 }
 
 /** Puts the endpoint before what is wrong with its answer. */
-async function inContext<T>(endpoint: string, work: Promise<T>): Promise<T> {
+export async function inContext<T>(endpoint: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (thrown) {

@@ -17,6 +17,8 @@ export interface KeyMappingFlags {
 export interface KeyMapping {
   /** True when every key stays as it is. */
   readonly identity: boolean;
+  /** True when every key has a name in the target, and no two the same, whatever the keys. */
+  readonly keepsApart: boolean;
   /**
    * The key's name in the target.
    *
@@ -48,6 +50,7 @@ export interface MapRule {
 /** The mapping that changes nothing. */
 export const SAME_KEYS: KeyMapping = {
   identity: true,
+  keepsApart: true,
   pieces: 1,
   mapKey: (key) => key,
   mapPrefix: (prefix) => [prefix],
@@ -81,6 +84,7 @@ export function keyMapping(rules: readonly MapRule[], strip: Buffer, add: Buffer
   const longestFirst = [...rules].sort((a, b) => b.from.length - a.from.length);
   return {
     identity: false,
+    keepsApart: rules.length === 0 && strip.length === 0,
     pieces: rules.length + 1,
     rules: longestFirst,
     pieceOf: (key) => 1 + longestFirst.findIndex(({ from }) => startsWith(key, from)),

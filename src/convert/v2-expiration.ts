@@ -29,6 +29,11 @@ export function leaseIdOf(second: bigint): bigint {
   return LEASE_ID_BASE | second;
 }
 
+/** The second whose lease an id names; undefined for an id that `leaseIdOf` did not give. */
+export function secondOfLease(id: bigint): bigint | undefined {
+  return isExpirationLease(id) ? id - LEASE_ID_BASE : undefined;
+}
+
 /** True for an id that `leaseIdOf` gave. */
 export function isExpirationLease(id: bigint): boolean {
   return id >= LEASE_ID_BASE && id <= LEASE_ID_BASE + LAST_SECOND;

@@ -38,7 +38,7 @@ export interface ConvertTreeOptions {
 
 /** A v2 tree as v3 records. */
 export interface ConvertedTree extends Source {
-  /** The tree in numbers. */
+  /** The tree in numbers; whole once it was read. */
   readonly counts: TreeCounts;
 }
 
@@ -57,8 +57,7 @@ export interface ConvertedTree extends Source {
  * @throws FerryError `usage` when the source is no tree, or the mapping cannot take a path
  */
 export async function convertTree(source: Source, options: ConvertTreeOptions = {}): Promise<ConvertedTree> {
-  const { api, order } = source.info;
-  if (api !== 'v2' || order !== 'tree') throw new FerryError('usage', `only a v2 tree can be converted, found ${api} in ${order} order`);
+  refuseOthers(source);
   const conversion = new TreeConversion(options);
   await conversion.survey(source.records());
   const { notes, counts } = conversion;
@@ -74,6 +73,37 @@ export async function convertTree(source: Source, options: ConvertTreeOptions = 
   };
 }
 
+/**
+ * The same of a tree that is read once only, so leases are told of one by one (`leaseOf`). Notes and
+ * counts are whole once `records()`, to be called once, has ended.
+ */
+export function convertStream(source: Source, options: ConvertTreeOptions = {}): ConvertedTree {
+  refuseOthers(source);
+  const conversion = new TreeConversion(options);
+  return {
+    info: { ...source.info, api: 'v3', order: 'tree' },
+    notes: conversion.notes,
+    get counts() {
+      return conversion.counts;
+    },
+    leases: async function* () {},
+    leaseOf: (id) => conversion.leaseOf(id),
+    auth: () => source.auth(),
+    records: async function* () {
+      yield* conversion.surveyedRecords(source.records());
+      conversion.notes.merge(source.notes.list());
+    },
+    close: () => source.close(),
+  };
+}
+
+function refuseOthers({ info: { api, order } }: Source): void {
+  if (api !== 'v2' || order !== 'tree') throw new FerryError('usage', `only a v2 tree can be converted, found ${api} in ${order} order`);
+}
+
+/** Whether nodes are looked at, for notes, counts and leases; become records; or both. */
+type Purpose = 'survey' | 'records' | 'both';
+
 /** A node, or an empty directory, that becomes a key. */
 interface Kept {
   readonly placed: PlacedNode;
@@ -86,17 +116,18 @@ class TreeConversion {
   readonly #o: ConvertTreeOptions;
   readonly #mapping: KeyMapping;
   readonly #selection: KeySelection;
-  readonly #now: bigint;
   readonly #leases: ExpirationLeases;
+  readonly #clock: () => number;
+  #nowMs: number;
 
   constructor(options: ConvertTreeOptions) {
     const { mapping = SAME_KEYS, selection = EVERYTHING, now = Date.now, ttl = EXACT_TTL } = options;
     this.#o = options;
     this.#mapping = mapping;
     this.#selection = selection;
-    const nowMs = Math.trunc(now());
-    this.#now = BigInt(nowMs) * 1_000_000n;
-    this.#leases = new ExpirationLeases(ttl, nowMs);
+    this.#clock = now;
+    this.#nowMs = Math.trunc(now());
+    this.#leases = new ExpirationLeases(ttl, this.#nowMs);
   }
 
   get counts(): TreeCounts {
@@ -106,16 +137,16 @@ class TreeConversion {
 
   /** Looks at every node once: which leases there will be, and what is lost. */
   async survey(batches: AsyncIterable<RecordBatch>): Promise<void> {
-    const empty = new EmptyDirectories();
-    for await (const placed of walkNodes(batches)) {
-      for (const each of placed) {
-        for (const directory of empty.upTo(each.node.path)) this.#surveyEmpty(directory);
-        if (!this.#survey(each)) continue;
-        if (each.node.dir) empty.enter(each);
-        else empty.holds();
-      }
-    }
-    for (const directory of empty.rest()) this.#surveyEmpty(directory);
+    for await (const _ of this.#walk(batches, 'survey'));
+  }
+
+  records(batches: AsyncIterable<RecordBatch>): AsyncGenerator<RecordBatch> {
+    return this.#walk(batches, 'records');
+  }
+
+  /** What `survey` and `records` do, in one go; what expires on the way is left out. */
+  surveyedRecords(batches: AsyncIterable<RecordBatch>): AsyncGenerator<RecordBatch> {
+    return this.#walk(batches, 'both');
   }
 
   async *leases(): AsyncGenerator<readonly Lease[]> {
@@ -123,24 +154,38 @@ class TreeConversion {
     if (leases.length > 0) yield leases;
   }
 
-  async *records(batches: AsyncIterable<RecordBatch>): AsyncGenerator<RecordBatch> {
+  leaseOf(id: bigint): Lease | undefined {
+    return this.#leases.leaseOf(id);
+  }
+
+  async *#walk(batches: AsyncIterable<RecordBatch>, purpose: Purpose): AsyncGenerator<RecordBatch> {
     const empty = new EmptyDirectories();
-    const markers = this.#o.emptyDirs === 'marker';
-    const asMarkers = (directories: PlacedNode[]): Buffer[] => directories.map((placed) => this.#convert({ placed, marker: true }));
     for await (const placed of walkNodes(batches)) {
+      if (purpose === 'both') this.#nowMs = Math.trunc(this.#clock());
       const records: Buffer[] = [];
       for (const each of placed) {
-        if (markers) records.push(...asMarkers(empty.upTo(each.node.path)));
-        if (!this.#stays(each)) continue;
-        if (!each.node.dir) records.push(this.#convert({ placed: each, marker: false }));
-        if (!markers) continue;
-        if (each.node.dir) empty.enter(each);
-        else empty.holds();
+        this.#endEmpty(empty.upTo(each.node.path), purpose, records);
+        if (!(purpose === 'records' ? this.#stays(each) : this.#survey(each))) continue;
+        if (each.node.dir) {
+          empty.enter(each);
+          continue;
+        }
+        empty.holds();
+        if (purpose !== 'survey') records.push(this.#convert({ placed: each, marker: false }));
       }
       if (records.length > 0) yield batchOf(records);
     }
-    const rest = markers ? asMarkers(empty.rest()) : [];
+    const rest: Buffer[] = [];
+    this.#endEmpty(empty.rest(), purpose, rest);
     if (rest.length > 0) yield batchOf(rest);
+  }
+
+  /** Sees to directories that were found to be empty. */
+  #endEmpty(directories: readonly PlacedNode[], purpose: Purpose, records: Buffer[]): void {
+    for (const placed of directories) {
+      if (purpose !== 'records') this.#surveyEmpty(placed);
+      if (purpose !== 'survey' && this.#o.emptyDirs === 'marker') records.push(this.#convert({ placed, marker: true }));
+    }
   }
 
   /** @returns whether the node is wanted and lives */
@@ -197,7 +242,7 @@ class TreeConversion {
   }
 
   #isExpired(expiration: bigint): boolean {
-    return expiration !== 0n && expiration <= this.#now;
+    return expiration !== 0n && expiration <= BigInt(this.#nowMs) * 1_000_000n;
   }
 
   #stays({ node, expiration }: PlacedNode): boolean {

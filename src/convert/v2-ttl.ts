@@ -1,5 +1,5 @@
 import type { Lease } from '../model/lease.js';
-import { attachedLease, expirationSecond, leaseFor, leaseIdOf } from './v2-expiration.js';
+import { attachedLease, expirationSecond, leaseFor, leaseIdOf, secondOfLease } from './v2-expiration.js';
 
 const SECOND = 1_000_000_000n;
 
@@ -67,5 +67,16 @@ export class ExpirationLeases {
     if (this.#attached !== undefined) return this.#attachedUsed ? [this.#attached] : [];
     const deadlines = [...this.#deadlines].sort(([a], [b]) => (a < b ? -1 : 1));
     return deadlines.map(([second, end]) => leaseFor(second, end, this.#now));
+  }
+
+  /**
+   * The lease with an id that `idOf` gave, for who does not know all expirations yet: it ends no later
+   * than any of its keys, and within a second of all of them.
+   */
+  leaseOf(id: bigint): Lease | undefined {
+    if (this.#attached !== undefined) return id === this.#attached.id ? this.#attached : undefined;
+    const second = secondOfLease(id);
+    if (second === undefined || this.#rule.kind !== 'exact') return undefined;
+    return leaseFor(second, (this.#rule.granularity === 1n ? second - 1n : second) * SECOND, this.#now);
   }
 }

@@ -1,7 +1,7 @@
 import type { ArchiveAccount } from '../archive/account.js';
 import { distinctKeys } from '../convert/distinct-keys.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
-import { type ConvertTreeOptions, convertTree } from '../convert/v2-to-v3.js';
+import { type ConvertTreeOptions, convertStream, convertTree } from '../convert/v2-to-v3.js';
 import { FerryError } from '../errors.js';
 import { detect } from '../locations/detect.js';
 import type { SourceRequest } from '../locations/source.js';
@@ -16,7 +16,7 @@ import { asProtobuf } from './kubernetes-protobuf.js';
 import { migrateBack } from './migrate-back.js';
 import { openProven } from './proven-source.js';
 import { writeArchive, writeSnapshot } from './write-file.js';
-import { type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
+import { isEmptyTarget, type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
 
 /** What becomes of expirations, empty directories, hidden and expired nodes. */
 export type TreeRules = Pick<ConvertTreeOptions, 'ttl' | 'emptyDirs' | 'hidden' | 'dropExpired'>;
@@ -63,20 +63,35 @@ export interface MigrateReport {
 export async function migrate(options: MigrateOptions, run: RunContext): Promise<MigrateReport> {
   if (options.toApi === 'v2') return migrateBack(options, run);
   const { from, write } = options;
-  const tree = await openTree(from, run);
+  const once = await canStream(options, run);
+  const tree = await openTree({ ...from, once }, run);
   try {
     if (tree.info.api !== 'v2') {
       throw new FerryError('usage', `${from.location.text} holds v3 keys; migrate carries v2 trees over`, {
         hint: 'For v3 use backup and restore; to carry keys back to v2 give --to-api v2.',
       });
     }
-    const converted = await convertTree(tree, { ...options.rules, selection: from.selection, mapping: write.mapping ?? SAME_KEYS });
+    const as = { ...options.rules, selection: from.selection, mapping: write.mapping ?? SAME_KEYS };
+    const converted = once ? convertStream(tree, as) : await convertTree(tree, as);
     const stored = options.kubernetesProtobuf === true ? asProtobuf(converted) : converted;
-    const done = await inKeyOrder(stored, write.tmpDir, run, (source) => carry(source, options, run));
-    return { source: tree.info, keys: converted.info.estimatedRecords ?? 0, dryRun: write.dryRun === true, ...done };
+    const carried = (source: Source): Promise<Done> => carry(source, options, run);
+    const done = once ? await carried(stored) : await inKeyOrder(stored, write.tmpDir, run, carried);
+    return { source: tree.info, keys: converted.counts.keys, dryRun: write.dryRun === true, ...done };
   } finally {
     await tree.close();
   }
+}
+
+/**
+ * Whether records may be written while the tree is read: from a live cluster, into one that holds
+ * nothing where they go, so that nothing can be in the way; and under names that are all different.
+ * Reading that would wait for a limited rate is no reading at one go.
+ */
+async function canStream({ from, to, write }: MigrateOptions, run: RunContext): Promise<boolean> {
+  const mapping = write.mapping ?? SAME_KEYS;
+  const isLive = from.location.kind === 'live' && (from.api ?? 'v2') === 'v2' && from.includeHidden === undefined;
+  if (!isLive || !('live' in to) || write.dryRun === true || write.limitRate !== undefined || !mapping.keepsApart) return false;
+  return isEmptyTarget(to.live, from.selection, mapping, run);
 }
 
 type Done = Omit<MigrateReport, 'source' | 'keys' | 'dryRun'>;

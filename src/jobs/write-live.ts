@@ -1,16 +1,18 @@
 import { connectV2 } from '../cluster/v2.js';
 import type { V3Cluster } from '../cluster/v3.js';
 import { connectV3 } from '../cluster/v3-connect.js';
+import type { KeyMapping } from '../convert/key-mapping.js';
 import { FerryError } from '../errors.js';
 import { runtimePrefixes } from '../kubernetes/select.js';
 import { type ConnectionSettings, clusterOptions } from '../locations/connection.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import { EVERYTHING, type Source } from '../model/source.js';
+import { EVERYTHING, type KeySelection, type Source } from '../model/source.js';
 import { decodeRangeResponse } from '../wire/rpc.js';
 import { encodeRange } from '../wire/rpc-request.js';
 import { type RestoreV2Report, restoreLiveV2 } from '../writers/live-v2.js';
 import { type RestoreV3Options, type RestoreV3Report, restoreLiveV3 } from '../writers/live-v3.js';
+import { holdsNothing } from '../writers/live-v3-empty.js';
 
 const COMPACTION_CLOCK = Buffer.from('compact_rev_key');
 
@@ -57,6 +59,25 @@ export async function writeLive(
       'call' in cluster ? intoV3(source, cluster, options, told) : restoreLiveV2(source, cluster, options, told),
     );
     return { to: cluster.location, written };
+  } finally {
+    await cluster.close();
+  }
+}
+
+/**
+ * Whether a v3 cluster has no key where those of a source would come to lie; see holdsNothing.
+ *
+ * @throws FerryError as the connection does
+ */
+export async function isEmptyTarget(
+  { endpoints, connection }: LiveTarget,
+  selection: KeySelection,
+  mapping: KeyMapping | undefined,
+  run: RunContext,
+): Promise<boolean> {
+  const cluster = await connectV3(await clusterOptions(endpoints, connection));
+  try {
+    return await holdsNothing(cluster, selection, mapping, run);
   } finally {
     await cluster.close();
   }

@@ -4,7 +4,7 @@ import { connectV3 } from '../cluster/v3-connect.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
 import { closing, delegate, type Source, type SourceInfo } from '../model/source.js';
-import { openLiveV2 } from '../readers/live-v2.js';
+import { openLiveV2, streamLiveV2 } from '../readers/live-v2.js';
 import { openLiveV3 } from '../readers/live-v3.js';
 import { spoolSnapshot } from '../readers/live-v3-snapshot.js';
 import { openSnapshotFile } from '../readers/snapshot-file.js';
@@ -62,6 +62,7 @@ async function openV2(request: SourceRequest, cluster: V2Cluster, run: RunContex
   if (revision !== undefined) throw new FerryError('usage', '--revision is for v3: a v2 store keeps no past states');
   if (via !== undefined) throw new FerryError('usage', '--via is for v3');
   if (limitRate !== undefined) throw new FerryError('usage', '--limit-rate is for v3: a v2 tree comes as one answer');
+  if (request.once === true && includeHidden === undefined) return streamLiveV2({ cluster, selection }, run);
   return openLiveV2({ cluster, selection, tmpDir, ...(includeHidden === undefined ? {} : { includeHidden }) }, run);
 }
 

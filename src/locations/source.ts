@@ -26,6 +26,8 @@ export interface SourceRequest {
   readonly limitRate?: number;
   /** Largest record to accept from an archive, in bytes. */
   readonly maxRecordSize?: number;
+  /** Records are asked for once only: a live v2 tree is passed on as it comes, and need not be kept. */
+  readonly once?: boolean;
   /** Hidden v2 nodes to read besides, by path. */
   readonly includeHidden?: readonly string[];
   /** Where the WAL of a data dir is, if not in it. */

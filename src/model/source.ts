@@ -50,6 +50,8 @@ export interface Source {
   readonly notes: NoteBook;
   /** Every lease in use, in order of id (signed). To be read before `records()`. */
   leases(): AsyncIterable<readonly Lease[]>;
+  /** A lease that a record names, where they cannot all be told beforehand; `leases()` then tells of none. */
+  readonly leaseOf?: (id: bigint) => Lease | undefined;
   /** Users and roles; undefined where the source has none or may not tell. */
   auth(): Promise<AuthData | undefined>;
   /** All records, once, in `info.order`. A batch's memory is the consumer's to keep. */
@@ -63,6 +65,7 @@ export function delegate(source: Source): Source {
     info: source.info,
     notes: source.notes,
     leases: () => source.leases(),
+    ...(source.leaseOf === undefined ? {} : { leaseOf: source.leaseOf }),
     auth: () => source.auth(),
     records: () => source.records(),
     close: () => source.close(),

@@ -2,6 +2,7 @@ import { tmpdir } from 'node:os';
 import type { V2Cluster } from '../cluster/v2.js';
 import { type ReadTree, readTree, type TreeRequest } from '../cluster/v2-read-tree.js';
 import type { NodeSpool } from '../cluster/v2-spool.js';
+import { streamTree } from '../cluster/v2-stream-tree.js';
 import { isSelected } from '../convert/select.js';
 import { authOfV2 } from '../convert/v2-auth.js';
 import { FerryError } from '../errors.js';
@@ -63,22 +64,60 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
     const { index, clusterId } = trees[0] as ReadTree;
     for (const { path } of [...trees]) trees.push(...(await readAbove({ ...request, path }, index, run)));
     const serverVersion = await cluster.version(run.signal).catch(() => undefined);
+    const info = infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection });
     return sourceOf(trees, (notes) => readAuth(cluster, notes, run), {
-      kind: 'live',
-      api: 'v2',
-      order: 'tree',
-      location: cluster.location,
-      revision: index,
-      ...(clusterId === undefined ? {} : { clusterId }),
-      ...(serverVersion === undefined ? {} : { serverVersion }),
-      startedAt,
-      selection,
+      ...info,
       estimatedRecords: trees.reduce((sum, { spool }) => sum + spool.count, 0),
     });
   } catch (thrown) {
     await closeAll(trees);
     throw thrown;
   }
+}
+
+/**
+ * Reads a live v2 tree as it comes, and keeps none of it: `records()` may be called once, and a
+ * failure in the middle comes after records were passed on. Indices of directories are left out, hidden nodes too.
+ *
+ * @throws FerryError as V2Cluster does, also from `records()`
+ */
+export async function streamLiveV2(options: Pick<LiveV2Options, 'cluster' | 'selection' | 'now'>, run: RunContext): Promise<Source> {
+  const { cluster, selection = EVERYTHING } = options;
+  const startedAt = (options.now ?? Date.now)();
+  const selects = (path: Buffer): boolean => isSelected(path, selection);
+  const stream = await streamTree({ cluster, path: Buffer.alloc(0), selects, now: startedAt }, run);
+  const { index, clusterId, notes } = stream;
+  const serverVersion = await cluster.version(run.signal).catch(() => undefined);
+  return {
+    info: infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection }),
+    notes,
+    leases: async function* () {},
+    auth: () => readAuth(cluster, notes, run),
+    records: () => stream.batches(),
+    close: () => stream.close(),
+  };
+}
+
+interface Seen {
+  readonly index: bigint;
+  readonly clusterId: bigint | undefined;
+  readonly serverVersion: string | undefined;
+  readonly startedAt: number;
+  readonly selection: KeySelection;
+}
+
+function infoOf(cluster: V2Cluster, { index, clusterId, serverVersion, startedAt, selection }: Seen): SourceInfo {
+  return {
+    kind: 'live',
+    api: 'v2',
+    order: 'tree',
+    location: cluster.location,
+    revision: index,
+    ...(clusterId === undefined ? {} : { clusterId }),
+    ...(serverVersion === undefined ? {} : { serverVersion }),
+    startedAt,
+    selection,
+  };
 }
 
 /** Users and roles are told to root alone; a server that does not tell of any has none that matter here. */

@@ -1,6 +1,7 @@
 import type { LeaseTtlRule, TtlWish } from '../convert/lease-ttl.js';
 import { ttlWish } from '../convert/lease-ttl.js';
 import type { Lease } from '../model/lease.js';
+import type { Source } from '../model/source.js';
 
 const VANISHED: Lease = { id: 0n, grantedTtl: 0n, remainingTtl: -1n, seenAt: 0, origin: 'lease' };
 const WITHOUT: TtlWish = { kind: 'none' };
@@ -20,9 +21,14 @@ export class LeaseTable {
   /** The target's lease that stands for this one; 0n while there is none. */
   #targets = new BigInt64Array(64);
   #ready = new Uint8Array(64);
+  /** Where leases stand that were not listed, behind those that were. */
+  readonly #unlisted = new Map<bigint, number>();
+  #listed = 0;
+  readonly #leaseOf: Source['leaseOf'];
 
-  private constructor(rule: LeaseTtlRule, now: () => number) {
+  private constructor(rule: LeaseTtlRule, now: () => number, leaseOf: Source['leaseOf']) {
     this.rule = rule;
+    this.#leaseOf = leaseOf;
     this.#now = now;
   }
 
@@ -31,18 +37,22 @@ export class LeaseTable {
    *
    * @param now the clock, in milliseconds since the Unix epoch
    */
-  static async read(leases: AsyncIterable<readonly Lease[]>, rule: LeaseTtlRule, now: () => number): Promise<LeaseTable> {
-    const table = new LeaseTable(rule, now);
+  static async read(source: Pick<Source, 'leases' | 'leaseOf'>, rule: LeaseTtlRule, now: () => number): Promise<LeaseTable> {
+    const table = new LeaseTable(rule, now, source.leaseOf);
     if (rule === 'drop') return table;
-    for await (const some of leases) for (const lease of some) table.#add(lease);
+    for await (const some of source.leases()) for (const lease of some) table.#add(lease);
     table.#sort();
+    table.#listed = table.#count;
     return table;
   }
 
-  /** What the rule makes of the source's lease; one the source does not list counts as vanished. */
+  /**
+   * What the rule makes of the source's lease. One of which the source does not tell counts as
+   * vanished.
+   */
   wish(id: bigint): TtlWish {
     if (id === 0n || this.rule === 'drop') return WITHOUT;
-    return ttlWish(this.lease(id) ?? VANISHED, this.rule, this.#now());
+    return ttlWish(this.lease(id) ?? this.#addUnlisted(id) ?? VANISHED, this.rule, this.#now());
   }
 
   lease(id: bigint): Lease | undefined {
@@ -76,8 +86,16 @@ export class LeaseTable {
     this.#ready[at] = how === 'ready' ? 1 : 0;
   }
 
+  #addUnlisted(id: bigint): Lease | undefined {
+    const lease = this.#leaseOf?.(id);
+    if (lease === undefined) return undefined;
+    this.#unlisted.set(id, this.#count);
+    this.#add(lease);
+    return lease;
+  }
+
   #find(id: bigint): number {
-    let [low, high] = [0, this.#count - 1];
+    let [low, high] = [0, this.#listed - 1];
     while (low <= high) {
       const middle = (low + high) >>> 1;
       const found = this.#ids[middle] as bigint;
@@ -85,7 +103,7 @@ export class LeaseTable {
       if (found < id) low = middle + 1;
       else high = middle - 1;
     }
-    return -1;
+    return this.#unlisted.get(id) ?? -1;
   }
 
   #add(lease: Lease): void {
@@ -105,7 +123,9 @@ export class LeaseTable {
     const seenAt = new Float64Array(this.#seenAt.length * 2);
     seenAt.set(this.#seenAt);
     this.#seenAt = seenAt;
-    this.#ready = new Uint8Array(this.#targets.length);
+    const ready = new Uint8Array(this.#targets.length);
+    ready.set(this.#ready);
+    this.#ready = ready;
   }
 
   /** Sources list leases by id; one that does not costs a sort. */

@@ -1,6 +1,6 @@
 import type { Progress } from '../model/run.js';
+import { Ascent } from './live-v3-ascent.js';
 import { type Columns, everyIndex, sizeAt } from './live-v3-columns.js';
-import type { Plan } from './live-v3-plan.js';
 import { Pacer, Pool } from './live-v3-pool.js';
 import type { TargetRecords } from './live-v3-stream.js';
 import { Transactions, type TransactionsOptions } from './live-v3-transactions.js';
@@ -13,25 +13,40 @@ export interface WriteOptions extends TransactionsOptions {
   readonly limitRate: number | undefined;
 }
 
+/** What is known before the first write. */
+export interface Expected {
+  /** The target has none of the keys, nor any between them. */
+  readonly targetEmpty: boolean;
+  /** Keys that will be written, and their bytes, where that is known. */
+  readonly totalRecords?: number;
+  readonly totalBytes?: number;
+}
+
 /**
- * Writes what the plan found missing, or to be replaced. The target is looked at again batch by
- * batch, since what was seen of it is not kept, unless it had nothing at all: then every
- * transaction says so in its guard.
+ * Writes what the target was found to lack, or to have with another value. The target is looked at
+ * again batch by batch, since what was seen of it is not kept, unless it had nothing at all: then
+ * every transaction says so in its guard.
  */
-export async function writeRecords(records: TargetRecords, plan: Plan, options: WriteOptions): Promise<void> {
+export async function writeRecords(records: TargetRecords, expected: Expected, options: WriteOptions): Promise<void> {
   const { target, leases, tally, signal } = options;
   const transactions = new Transactions(options);
   const pool = new Pool(options.inFlight);
   const pacer = new Pacer(options.limitRate);
+  const ascent = new Ascent();
+  let wasAbove = true;
   try {
     for await (const columns of records.read()) {
       signal.throwIfAborted();
-      const verdicts = plan.targetEmpty
+      const verdicts = expected.targetEmpty
         ? allAbsent(columns, leases)
         : await compareWithTarget(columns, everyIndex(columns), target, leases);
       const picked = sortOut(columns, verdicts, options, transactions);
       tally.records += columns.count;
-      const guard = verdicts.nothingBetween ? 'span' : 'keys';
+      const isAbove = ascent.take(columns, picked);
+      // Transactions on their way may be carried out in any order, and one whose guard is a span would find these in it.
+      if (!isAbove && wasAbove) await pool.settle();
+      wasAbove = isAbove;
+      const guard = verdicts.nothingBetween && isAbove ? 'span' : 'keys';
       for (const chunk of transactions.cut({ columns, picked, modRevisions: verdicts.modRevisions, guard })) {
         signal.throwIfAborted();
         await pacer.pass(
@@ -39,14 +54,14 @@ export async function writeRecords(records: TargetRecords, plan: Plan, options: 
           signal,
         );
         await pool.start(() => transactions.write(chunk));
-        report(plan, options);
+        report(expected, options);
       }
     }
     await pool.finish();
   } finally {
     await pool.settle();
+    report(expected, options);
   }
-  report(plan, options);
 }
 
 /** Counts the records that are not to be written, and returns the indices of the others. */
@@ -65,13 +80,6 @@ function sortOut(columns: Columns, { states }: Verdicts, options: WriteOptions, 
   return picked;
 }
 
-function report(plan: Plan, { tally, progress }: WriteOptions): void {
-  const totalRecords = plan.tally.written + plan.tally.overwritten;
-  progress({
-    phase: 'writing',
-    records: tally.written + tally.overwritten,
-    bytes: tally.bytes,
-    totalRecords,
-    totalBytes: plan.tally.bytes,
-  });
+function report({ targetEmpty: _, ...totals }: Expected, { tally, progress }: WriteOptions): void {
+  progress({ phase: 'writing', records: tally.written + tally.overwritten, bytes: tally.bytes, ...totals });
 }

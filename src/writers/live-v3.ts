@@ -10,11 +10,11 @@ import { extrasScope, removeExtras } from './live-v3-extras.js';
 import { LeaseTable } from './live-v3-lease-table.js';
 import { TargetLeases } from './live-v3-leases.js';
 import { emptyTally, type RestoreV3Options, type RestoreV3Report, type Tally } from './live-v3-options.js';
-import { type Plan, planRestore } from './live-v3-plan.js';
+import { planRestore } from './live-v3-plan.js';
 import { DEFAULT_MAX_BYTES, DEFAULT_MAX_OPS } from './live-v3-requests.js';
 import { TargetRecords } from './live-v3-stream.js';
 import { TargetReader } from './live-v3-target.js';
-import { writeRecords } from './live-v3-write.js';
+import { type Expected, writeRecords } from './live-v3-write.js';
 
 export type { RestoreV3Options, RestoreV3Report } from './live-v3-options.js';
 
@@ -26,7 +26,10 @@ const DEFAULT_IN_FLIGHT = 8;
  * server. A run that was cut short is run again and ends in the same state; one that finds
  * everything in place writes nothing.
  *
- * @param source v3 records in key order, which can be read more than once
+ * Records in tree order are a converted tree's that is still being read: they are written as they
+ * come, for a target found to hold nothing. What is there all the same is met when it is met.
+ *
+ * @param source v3 records: in key order, and readable more than once; or in tree order
  * @throws FerryError `in-the-way` under the rule `fail` when the target has a key with another value
  *   or lease; `usage` for a mapping that cannot be; `no-space`, `unauthorized`, `unreachable` as the
  *   cluster says; the signal's reason when it is aborted
@@ -37,10 +40,17 @@ export async function restoreLiveV3(
   options: RestoreV3Options,
   run: RunContext,
 ): Promise<RestoreV3Report> {
-  if (source.info.api !== 'v3' || source.info.order !== 'key') {
-    throw new FerryError('usage', `only v3 records in key order can be written, found ${source.info.api} in ${source.info.order} order`);
+  const { api, order } = source.info;
+  const readOnce = order === 'tree' && options.dryRun !== true && (options.deleteExtra ?? 'no') === 'no';
+  if (api !== 'v3' || (order !== 'key' && !readOnce)) {
+    throw new FerryError('usage', `only v3 records in key order can be written, found ${api} in ${order} order`);
   }
   return new Restore(source, cluster, options, run).carryOut();
+}
+
+interface Done {
+  readonly tally: Tally;
+  readonly notes: NoteBook;
 }
 
 class Restore {
@@ -67,8 +77,8 @@ class Restore {
     const leases = await this.#leases();
     const authNotes = new NoteBook();
     const auth = await this.#planAuth(authNotes);
-    const plan = await this.#plan(leases);
-    const { tally, notes } = await this.#write(plan, leases);
+    const { tally, notes } =
+      this.#source.info.order === 'tree' ? await this.#write({ targetEmpty: true }, leases) : await this.#compareAndWrite(leases);
     notes.merge(leases.notes.list());
     notes.merge(authNotes.list());
     if (scope !== undefined) await this.#removeExtras(scope, tally, notes);
@@ -85,7 +95,7 @@ class Restore {
 
   async #leases(): Promise<TargetLeases> {
     const rule = this.#o.leaseTtl ?? 'granted';
-    const table = await LeaseTable.read(this.#source.leases(), rule, this.#o.now ?? Date.now);
+    const table = await LeaseTable.read(this.#source, rule, this.#o.now ?? Date.now);
     return new TargetLeases({ cluster: this.#cluster, table, dryRun: this.#dryRun, signal: this.#run.signal });
   }
 
@@ -97,9 +107,10 @@ class Restore {
     return undefined;
   }
 
-  #plan(leases: TargetLeases): Promise<Plan> {
+  /** Writes the records, unless there is nothing to write; then the plan is what was done. */
+  async #compareAndWrite(leases: TargetLeases): Promise<Done> {
     const { estimatedRecords } = this.#source.info;
-    return planRestore(this.#records, {
+    const plan = await planRestore(this.#records, {
       cluster: this.#cluster,
       target: this.#target,
       leases,
@@ -108,13 +119,14 @@ class Restore {
       run: this.#run,
       ...(estimatedRecords === undefined ? {} : { totalRecords: estimatedRecords }),
     });
+    const totalRecords = plan.tally.written + plan.tally.overwritten;
+    if (this.#dryRun || totalRecords === 0) return plan;
+    return this.#write({ targetEmpty: plan.targetEmpty, totalRecords, totalBytes: plan.tally.bytes }, leases);
   }
 
-  /** Writes the records, unless there is nothing to write; then the plan is what was done. */
-  async #write(plan: Plan, leases: TargetLeases): Promise<{ readonly tally: Tally; readonly notes: NoteBook }> {
-    if (this.#dryRun || plan.tally.written + plan.tally.overwritten === 0) return plan;
+  async #write(expected: Expected, leases: TargetLeases): Promise<Done> {
     const [tally, notes] = [emptyTally(), new NoteBook()];
-    await writeRecords(this.#records, plan, {
+    await writeRecords(this.#records, expected, {
       cluster: this.#cluster,
       target: this.#target,
       leases,

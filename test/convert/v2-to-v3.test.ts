@@ -5,7 +5,7 @@ import { ttlWish } from '../../src/convert/lease-ttl.js';
 import { isExpirationLease, leaseIdOf } from '../../src/convert/v2-expiration.js';
 import { treeSortKey } from '../../src/convert/v2-map.js';
 import { selectNodes } from '../../src/convert/v2-select.js';
-import { type ConvertTreeOptions, convertTree } from '../../src/convert/v2-to-v3.js';
+import { type ConvertTreeOptions, convertStream, convertTree } from '../../src/convert/v2-to-v3.js';
 import { EXACT_TTL, ExpirationLeases } from '../../src/convert/v2-ttl.js';
 import { recordAt } from '../../src/model/batch.js';
 import type { KeyValue } from '../../src/model/keyvalue.js';
@@ -23,13 +23,30 @@ const NOW = 1_700_000_000_250;
 const at = (s: number, ns = 0n): bigint => (BigInt(Math.floor(NOW / 1000)) + BigInt(s)) * SECOND + ns;
 const second = (s: number): bigint => BigInt(Math.floor(NOW / 1000) + s);
 
-async function convert(tree: Source, options: ConvertTreeOptions = {}) {
-  const source = await convertTree(tree, { now: () => NOW, ...options });
+async function recordsOf(source: Source): Promise<KeyValue[]> {
   const records: KeyValue[] = [];
   for await (const batch of source.records()) for (let i = 0; i < batch.count; i++) records.push(decodeKeyValue(recordAt(batch, i)));
+  return records;
+}
+
+/** Converts a tree in both ways there are, and expects them to agree. */
+async function convert(tree: Source, options: ConvertTreeOptions = {}) {
+  const source = await convertTree(tree, { now: () => NOW, ...options });
+  const records = await recordsOf(source);
   const leases: Lease[] = [];
   for await (const some of source.leases()) leases.push(...some);
   expect(source.info).toMatchObject({ api: 'v3', order: 'tree', revision: 9n, estimatedRecords: records.length });
+  const stream = convertStream(tree, { now: () => NOW, ...options });
+  expect(await recordsOf(stream)).toEqual(records);
+  expect(stream.notes.list()).toEqual(source.notes.list());
+  expect(stream.counts).toEqual(source.counts);
+  for (const lease of leases) {
+    const told = stream.leaseOf?.(lease.id) as Lease;
+    expect(told).toMatchObject({ id: lease.id, origin: lease.origin });
+    const end = ({ seenAt, remainingTtl }: Lease): number => seenAt + Number(remainingTtl) * 1000;
+    expect(end(lease) - end(told)).toBeGreaterThanOrEqual(0);
+    expect(end(lease) - end(told)).toBeLessThanOrEqual(1000);
+  }
   return { source, records, leases, keys: records.map(({ key }) => key.toString()), notes: source.notes.list() };
 }
 

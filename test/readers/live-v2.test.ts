@@ -2,10 +2,13 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { V2Cluster } from '../../src/cluster/v2.js';
 import { FerryError } from '../../src/errors.js';
+import type { TreeNode } from '../../src/model/node.js';
 import { quietRun } from '../../src/model/run.js';
+import type { Source } from '../../src/model/source.js';
 import { compareTreePaths } from '../../src/model/tree-path.js';
-import { type LiveV2Options, openLiveV2 } from '../../src/readers/live-v2.js';
+import { type LiveV2Options, openLiveV2, streamLiveV2 } from '../../src/readers/live-v2.js';
 import { EtcdServer, etcdVersions } from '../support/etcd.js';
 import { connectTo, failure, nodesOf, ODD_NAMES, V2Client, writeArticleTree, writeEveryKind } from '../support/v2.js';
 
@@ -31,9 +34,21 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('the tree of
     const nodes = await nodesOf(source.records());
     const again = await nodesOf(source.records());
     expect(again).toEqual(nodes);
+    if (options.path === undefined && options.includeHidden === undefined) await expectSameAsItComes(cluster, options, nodes, source);
     await source.close();
     await cluster.close();
     return { nodes, source, paths: nodes.map(({ path }) => path.toString()) };
+  }
+
+  /** Read as it comes, the tree lacks nothing but indices of directories. */
+  async function expectSameAsItComes(cluster: V2Cluster, options: Omit<LiveV2Options, 'cluster'>, nodes: TreeNode[], whole: Source) {
+    const stream = await streamLiveV2({ cluster, ...options }, run);
+    const bare = (all: TreeNode[]): TreeNode[] => all.map((node) => (node.dir ? { ...node, createdIndex: 0n, modifiedIndex: 0n } : node));
+    expect(bare(await nodesOf(stream.records()))).toEqual(bare(nodes));
+    expect(stream.notes.list()).toEqual(whole.notes.list());
+    const { estimatedRecords: _, startedAt: __, ...info } = whole.info;
+    expect(stream.info).toMatchObject(info);
+    await stream.close();
   }
 
   test('an empty one has no records', async () => {
