@@ -5,6 +5,7 @@ import { backupCommand } from './backup.js';
 import { type Command, failureOf, tellFailure } from './command.js';
 import { completionCommand } from './completion.js';
 import { decodeCommand } from './decode.js';
+import { diffCommand } from './diff.js';
 import { encodeCommand } from './encode.js';
 import { getCommand } from './get.js';
 import { hashkvCommand } from './hashkv.js';
@@ -83,6 +84,7 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
   parser = add(parser, inspectCommand);
   parser = add(parser, lsCommand);
   parser = add(parser, getCommand);
+  parser = add(parser, diffCommand);
   parser = add(parser, hashkvCommand);
   parser = add(parser, decodeCommand);
   parser = add(parser, encodeCommand);

@@ -4,7 +4,7 @@ import { FerryError, worstExit } from '../errors.js';
 import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
 import { detect } from '../locations/detect.js';
 import { apisWithKeys } from '../locations/files.js';
-import { openSource, type SourceRequest } from '../locations/source.js';
+import { openSource, type SourceRequest, withoutStrayFlags } from '../locations/source.js';
 import { batchBytes } from '../model/batch.js';
 import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
@@ -61,10 +61,10 @@ async function* verifyOne(request: SourceRequest, run: RunContext): AsyncIterabl
   const { text } = location;
   const kind = location.kind === 'path' ? await detect(location.path) : undefined;
   if (kind === 'snapshot-file') {
-    yield { location: text, kind, account: await readFiles(onlyFor(kind, request), run) };
+    yield { location: text, kind, account: await readFiles(withoutStrayFlags(request, kind), run) };
   } else if (kind === 'data-dir') {
     for (const api of await apisOf(request, run)) {
-      yield { location: text, kind, account: await readFiles({ ...onlyFor(kind, request), api }, run) };
+      yield { location: text, kind, account: await readFiles({ ...withoutStrayFlags(request, kind), api }, run) };
     }
   } else yield { location: text, kind: 'archive', account: await proveOne(request, run) };
 }
@@ -76,19 +76,6 @@ async function proveOne(request: SourceRequest, run: RunContext): Promise<Archiv
   } finally {
     await bytes.close();
   }
-}
-
-/** With several locations a flag is for those of them that it means something to. */
-function onlyFor(kind: 'snapshot-file' | 'data-dir', request: SourceRequest): SourceRequest {
-  const { api, walDir, includeUncommitted, maxMemory, skipHashCheck, ...rest } = request;
-  if (kind === 'snapshot-file') return skipHashCheck === undefined ? rest : { ...rest, skipHashCheck };
-  return {
-    ...rest,
-    ...(api === undefined ? {} : { api }),
-    ...(walDir === undefined ? {} : { walDir }),
-    ...(includeUncommitted === undefined ? {} : { includeUncommitted }),
-    ...(maxMemory === undefined ? {} : { maxMemory }),
-  };
 }
 
 /** An empty data dir is read through the API that etcd serves today. */

@@ -118,6 +118,14 @@ export function refuseStrayFlags(request: SourceRequest, found: Found | 'live' |
   throw new FerryError('usage', `--${flag} is for ${meant}; ${request.location.text} is none`);
 }
 
+/** The request without the flags that mean nothing to the kind of source found: for flags given once for several sources. */
+export function withoutStrayFlags(request: SourceRequest, found: Found | 'live' | 'stdio'): SourceRequest {
+  const stray = new Set(MEANT_FOR.filter(([, , kinds]) => !kinds.includes(found)).map(([, field]) => field));
+  return Object.fromEntries(
+    Object.entries(request).filter(([field]) => !stray.has(field as keyof SourceRequest)),
+  ) as unknown as SourceRequest;
+}
+
 const KIND_NAMES: Readonly<Record<string, string>> = {
   live: 'a live cluster',
   'data-dir': 'a data dir',
