@@ -5,6 +5,8 @@ import module from 'node:module';
 const main = new URL('../dist/cli/main.js', import.meta.url);
 if (existsSync(main)) {
   module.enableCompileCache?.();
+  // What it warns of is for those who choose a version of the SDK, not for those who use this program.
+  process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const { main: run } = await import(main.href);
   process.exitCode = await run(process.argv.slice(2), process);
 } else {

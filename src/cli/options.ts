@@ -1,4 +1,5 @@
 import type { Options } from 'yargs';
+import { storedOptions } from './repository-options.js';
 
 type OptionSet = Readonly<Record<string, Options>>;
 
@@ -69,6 +70,7 @@ export const identityOptions = {
 /** What every command that may read an archive takes. */
 export const spoolOptions = {
   ...identityOptions,
+  ...storedOptions,
   'max-record-size': { type: 'string', describe: 'Largest record to accept from an archive', defaultDescription: '64M' },
   'tmp-dir': { type: 'string', describe: 'Where to put what must be spooled', defaultDescription: '$TMPDIR' },
 } as const satisfies OptionSet;
@@ -92,7 +94,20 @@ export const objectOptions = {
   },
   'exclude-kind': { type: 'string', array: true, requiresArg: true, group: KUBERNETES, describe: 'No objects of this kind (repeatable)' },
   namespace: { type: 'string', array: true, requiresArg: true, group: KUBERNETES, describe: 'Only objects of this namespace (repeatable)' },
-  name: { type: 'string', array: true, requiresArg: true, group: KUBERNETES, describe: 'Only objects of this name (repeatable)' },
+  name: {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    group: KUBERNETES,
+    describe: 'Only objects of this name (repeatable); of a repository: the NAME of its archives',
+  },
+  'object-name': {
+    type: 'string',
+    array: true,
+    requiresArg: true,
+    group: KUBERNETES,
+    describe: 'Only objects of this name, whatever the source is',
+  },
   'etcd-prefix': {
     type: 'string',
     array: true,

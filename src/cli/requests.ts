@@ -4,6 +4,7 @@ import { FerryError } from '../errors.js';
 import type { ObjectSelection } from '../kubernetes/select.js';
 import type { OpenWith } from '../locations/age-keys.js';
 import type { ConnectionSettings } from '../locations/connection.js';
+import { parseMoment } from '../locations/moment.js';
 import { type Location, parseEndpoints, parseLocation } from '../locations/parse.js';
 import { parseDuration, parseRevision, parseSize } from '../locations/quantity.js';
 import type { SourceRequest } from '../locations/source.js';
@@ -17,6 +18,7 @@ import type {
   selectionOptions,
   spoolOptions,
 } from './options.js';
+import { type StoredArguments, s3Settings } from './repository-options.js';
 import { say, type Terminal } from './terminal.js';
 
 type Parsed<T extends Readonly<Record<string, Options>>> = Partial<InferredOptionTypes<T>>;
@@ -25,6 +27,7 @@ export type SourceArguments = ConnectionArguments &
   Parsed<typeof selectionOptions> &
   Parsed<typeof readOptions> &
   Parsed<typeof spoolOptions> &
+  StoredArguments &
   Parsed<typeof historyOption> &
   Parsed<typeof objectOptions> & { readonly from?: string | undefined };
 
@@ -88,6 +91,9 @@ export function sourceRequest(
     ...defined('history', args.history),
     ...defined('skipHashCheck', args['skip-hash-check']),
     ...defined('open', openWith(args)),
+    ...defined('names', args.name),
+    ...defined('at', parsed(args, 'at', parseMoment)),
+    ...defined('s3', s3Settings(args, terminal)),
     tmpDir: args['tmp-dir'] ?? tmpdir(),
     stdin: terminal.stdin,
   };
@@ -121,8 +127,8 @@ export function keySelection(args: Parsed<typeof selectionOptions>): KeySelectio
 
 /** The objects chosen by `--kind` and its like; undefined where no such flag was given. */
 function objectSelection(args: Parsed<typeof objectOptions>): ObjectSelection | undefined {
-  const { kind, namespace, name } = args;
-  const [excluded, prefixes] = [args['exclude-kind'], args['etcd-prefix']];
+  const { kind, namespace } = args;
+  const [excluded, name, prefixes] = [args['exclude-kind'], args['object-name'], args['etcd-prefix']];
   if ([kind, namespace, name, excluded, prefixes].every((list) => list === undefined)) return undefined;
   return { kinds: kind ?? [], excludeKinds: excluded ?? [], namespaces: namespace ?? [], names: name ?? [], etcdPrefixes: prefixes ?? [] };
 }

@@ -3,7 +3,8 @@ import { openArchive } from '../archive/open.js';
 import { proveArchive, provenRecords } from '../archive/prove.js';
 import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
 import { detect } from '../locations/detect.js';
-import { openSource, refuseStrayFlags, type SourceRequest, withObjects } from '../locations/source.js';
+import { isRepository } from '../locations/repository.js';
+import { openSource, refuseStrayFlags, type SourceRequest, withNames, withObjects } from '../locations/source.js';
 import type { ByteSource } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
 import { closing, type Source } from '../model/source.js';
@@ -18,7 +19,7 @@ import { archiveSource } from '../readers/archive.js';
 export async function openProven(request: SourceRequest, run: RunContext): Promise<Source> {
   return openArchiveFirst(request, run, async (bytes, limits) => {
     await proveArchive(bytes, run, limits);
-    return archiveSource(await openArchive(bytes, limits), request.location.text, request.selection);
+    return archiveSource(await openArchive(bytes, limits), bytes.name, request.selection);
   });
 }
 
@@ -37,20 +38,23 @@ export async function openProvenAsRead(request: SourceRequest, run: RunContext):
       await proveArchive(bytes, run, limits);
       throw thrown;
     });
-    return archiveSource(reader, request.location.text, request.selection, () => provenRecords(bytes, quiet, limits));
+    return archiveSource(reader, bytes.name, request.selection, () => provenRecords(bytes, quiet, limits));
   });
 }
 
 /** Opens an archive as told, and anything else as any source. */
 async function openArchiveFirst(
-  request: SourceRequest,
+  asked: SourceRequest,
   run: RunContext,
   open: (bytes: ByteSource, limits: ArchiveLimits) => Promise<Source>,
 ): Promise<Source> {
+  const request = await withNames(asked);
   const { location } = request;
-  const isArchive = location.kind === 'stdio' || (location.kind === 'path' && !(await readsOtherwise(location.path)));
+  const isArchive =
+    location.kind === 'stdio' || location.kind === 's3' || (location.kind === 'path' && !(await readsOtherwise(location.path)));
   if (!isArchive) return openSource(request, run);
-  refuseStrayFlags(request, 'archive');
+  const { at: _, ...rest } = request;
+  refuseStrayFlags((await isRepository(location)) ? rest : request, 'archive');
   const bytes = await openArchiveBytes(request, run);
   try {
     const source = await open(bytes, archiveLimits(request));

@@ -5,21 +5,26 @@ import { openFile } from '../storage/file.js';
 import { spool } from '../storage/spool.js';
 import type { OpenWith } from './age-keys.js';
 import { detect, detectBytes, type Found, LOOK } from './detect.js';
+import { isRepository, openStoredBytes } from './repository.js';
 import type { SourceRequest } from './source.js';
 
 /**
- * Opens the bytes of an archive: a file, or stdin (spooled, since it cannot seek). One encrypted with
+ * Opens the bytes of an archive: a file, one in a repository, or stdin (spooled, since it cannot seek). One encrypted with
  * age is opened as it is read; nothing of what it holds is put on the disk.
  *
  * @throws FerryError `usage`, `not-found` or `damaged` when the location is none, `no-identity` when nothing
  *   given opens it
  */
 export async function openArchiveBytes(
-  request: Pick<SourceRequest, 'location' | 'stdin' | 'tmpDir' | 'open'>,
+  request: Pick<SourceRequest, 'location' | 'stdin' | 'tmpDir' | 'open' | 'names' | 'at' | 's3'>,
   run: RunContext,
 ): Promise<ByteSource> {
   const { location } = request;
   if (location.kind === 'live') throw new FerryError('usage', `${location.text} is a live cluster; an archive was expected`);
+  if (location.kind === 's3' || (await isRepository(location))) {
+    const stored = await openStoredBytes(request);
+    return plainBytes(stored, stored.name, request.open);
+  }
   if (location.kind === 'path') {
     requireArchive(await detect(location.path), location.path);
     return plainBytes(await openFile(location.path), location.path, request.open);

@@ -4,11 +4,13 @@ import type { ObjectSelection } from '../kubernetes/select.js';
 import type { RunContext } from '../model/run.js';
 import { type Api, closing, type KeySelection, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
+import type { S3Settings } from '../storage/s3-settings.js';
 import type { OpenWith } from './age-keys.js';
 import { archiveLimits, openArchiveBytes } from './archive.js';
 import type { ConnectionSettings } from './connection.js';
 import { detect, type Found } from './detect.js';
 import type { Location } from './parse.js';
+import { isRepository } from './repository.js';
 
 /** A source as the user asked for it. What does not apply to the kind of source found is refused. */
 export interface SourceRequest {
@@ -42,6 +44,11 @@ export interface SourceRequest {
   readonly history?: boolean;
   /** What opens an encrypted archive. */
   readonly open?: OpenWith;
+  /** What `--name` was given: NAME of a repository's archives, or names of objects, by what the location is. */
+  readonly names?: readonly string[];
+  /** Of a repository: the newest archive that is not younger, in milliseconds since the Unix epoch. */
+  readonly at?: number;
+  readonly s3?: S3Settings;
   readonly tmpDir: string;
   /** Where an archive comes from when the location is `-`. */
   readonly stdin: AsyncIterable<Uint8Array>;
@@ -53,8 +60,18 @@ export interface SourceRequest {
  * @throws FerryError `not-found`, `usage`, `damaged` or `unknown-format` for what cannot be read, and
  *   whatever the reader throws
  */
-export async function openSource(request: SourceRequest, run: RunContext): Promise<Source> {
+export async function openSource(asked: SourceRequest, run: RunContext): Promise<Source> {
+  const request = await withNames(asked);
   return withObjects(await openWhole(request, run), request);
+}
+
+/** The same request with `--name` taken for what it means here: of a repository's archives, or else of objects. */
+export async function withNames(request: SourceRequest): Promise<SourceRequest> {
+  const { names, objects, location } = request;
+  if (names === undefined || (await isRepository(location))) return request;
+  const { names: _, ...rest } = request;
+  const selection = objects ?? { kinds: [], excludeKinds: [], namespaces: [], names: [], etcdPrefixes: [] };
+  return { ...rest, objects: { ...selection, names: [...selection.names, ...names] } };
 }
 
 /**
@@ -82,7 +99,7 @@ async function openWhole(request: SourceRequest, run: RunContext): Promise<Sourc
   if (location.kind === 'path' && found === 'snapshot-file') return (await import('./files.js')).openSnapshot(request, location.path, run);
   const bytes = await openArchiveBytes(request, run);
   try {
-    const source = archiveSource(await openArchive(bytes, archiveLimits(request)), location.text, request.selection);
+    const source = archiveSource(await openArchive(bytes, archiveLimits(request)), bytes.name, request.selection);
     return closing(source, () => bytes.close());
   } catch (thrown) {
     await bytes.close();
@@ -90,8 +107,11 @@ async function openWhole(request: SourceRequest, run: RunContext): Promise<Sourc
   }
 }
 
+/** What a location is, once its content was looked at. */
+type FoundKind = Found | 'live' | 'stdio' | 's3';
+
 /** For which kinds of source each flag means something; a flag that would be ignored is a misunderstanding. */
-const MEANT_FOR: readonly (readonly [flag: string, field: keyof SourceRequest, kinds: readonly (Found | 'live' | 'stdio')[]])[] = [
+const MEANT_FOR: readonly (readonly [flag: string, field: keyof SourceRequest, kinds: readonly FoundKind[]])[] = [
   ['api', 'api', ['live', 'data-dir']],
   ['revision', 'revision', ['live', 'data-dir', 'snapshot-file']],
   ['via', 'via', ['live']],
@@ -102,6 +122,7 @@ const MEANT_FOR: readonly (readonly [flag: string, field: keyof SourceRequest, k
   ['max-memory', 'maxMemory', ['data-dir']],
   ['skip-hash-check', 'skipHashCheck', ['snapshot-file']],
   ['history', 'history', ['snapshot-file', 'data-dir']],
+  ['at', 'at', ['directory', 's3']],
 ];
 
 /**
@@ -109,7 +130,7 @@ const MEANT_FOR: readonly (readonly [flag: string, field: keyof SourceRequest, k
  *
  * @throws FerryError `usage`
  */
-export function refuseStrayFlags(request: SourceRequest, found: Found | 'live' | 'stdio'): void {
+export function refuseStrayFlags(request: SourceRequest, found: FoundKind): void {
   if (found === 'missing') return;
   const stray = MEANT_FOR.find(([, field, kinds]) => request[field] !== undefined && !kinds.includes(found));
   if (stray === undefined) return;
@@ -130,4 +151,6 @@ const KIND_NAMES: Readonly<Record<string, string>> = {
   live: 'a live cluster',
   'data-dir': 'a data dir',
   'snapshot-file': 'a snapshot file',
+  directory: 'a repository',
+  s3: 'a bucket',
 };

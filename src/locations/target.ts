@@ -2,10 +2,11 @@ import type { Writable } from 'node:stream';
 import { FerryError } from '../errors.js';
 import type { ByteSink } from '../model/bytes.js';
 import { checkNewFile, createFile } from '../storage/file.js';
+import type { S3Settings } from '../storage/s3-settings.js';
 import { streamSink } from '../storage/stdio.js';
 import type { SealWith } from './age-keys.js';
 import { detect } from './detect.js';
-import type { Location } from './parse.js';
+import type { Location, S3Location } from './parse.js';
 
 /** What a new file can be. */
 export type NewFileKind = 'archive' | 'snapshot-file';
@@ -18,6 +19,8 @@ export interface NewFile {
   readonly seal?: SealWith;
   /** Check everything, write nothing. */
   readonly dryRun: boolean;
+  /** How a bucket is reached. */
+  readonly s3?: S3Settings;
   /** Where an archive goes when the location is `-`. */
   readonly stdout: Writable;
 }
@@ -30,6 +33,10 @@ export interface NewFile {
 export async function newFileKind(location: Location): Promise<NewFileKind> {
   if (location.kind === 'stdio') return 'archive';
   if (location.kind === 'live') throw new FerryError('usage', `${location.text} is a live cluster; a file was expected`);
+  if (location.kind === 's3') {
+    if (location.ending !== 'repository') return 'archive';
+    throw new FerryError('usage', `${location.text} is a repository; a file was expected`);
+  }
   const { path, ending } = location;
   if (ending === 'archive' || ending === 'snapshot-file') return ending;
   if (ending === 'encrypted-archive') return 'archive';
@@ -62,7 +69,7 @@ export async function openNewFile(target: NewFile): Promise<ByteSink> {
 }
 
 function checkSealed(location: Location, seal: SealWith | undefined): void {
-  if (location.kind !== 'path') return;
+  if (!('ending' in location)) return;
   const encrypted = location.ending === 'encrypted-archive';
   if (encrypted && seal === undefined) {
     throw new FerryError('usage', `${location.text}: an encrypted archive needs someone who can open it`, {
@@ -78,6 +85,7 @@ function checkSealed(location: Location, seal: SealWith | undefined): void {
 async function openPlain(target: NewFile): Promise<ByteSink> {
   const { location } = target;
   if (location.kind === 'live') throw new FerryError('usage', `${location.text} is a live cluster; a file was expected`);
+  if (location.kind === 's3') return target.dryRun ? nowhere(location.text) : s3Object(location, target);
   if (location.kind === 'stdio') return target.dryRun ? nowhere('stdout') : streamSink(target.stdout, 'stdout');
   const found = await detect(location.path);
   if (found === 'directory' || found === 'data-dir') throw isDirectory(location.path);
@@ -89,8 +97,13 @@ async function openPlain(target: NewFile): Promise<ByteSink> {
   return nowhere(location.path);
 }
 
+async function s3Object(location: S3Location, { s3 = {}, overwrite }: NewFile): Promise<ByteSink> {
+  const { createS3Object } = await import('../storage/s3-store.js');
+  return createS3Object(location, s3, { overwrite });
+}
+
 function isDirectory(path: string): FerryError {
-  return new FerryError('usage', `${path} is a directory; this release does not keep repositories yet`, {
+  return new FerryError('usage', `${path} is a directory; a file was expected`, {
     hint: 'Name a file: DIR/NAME.tar',
   });
 }

@@ -12,17 +12,33 @@ describe('parseLocation', () => {
     ['new.db', { kind: 'path', ending: 'snapshot-file' }],
     ['backups/', { kind: 'path', ending: 'repository' }],
     ['whatever', { kind: 'path', ending: 'unknown' }],
+    ['s3://bucket', { kind: 's3', bucket: 'bucket', key: '', ending: 'repository' }],
+    ['s3://bucket/', { kind: 's3', bucket: 'bucket', key: '', ending: 'repository' }],
+    ['s3://bucket/a/b/', { kind: 's3', bucket: 'bucket', key: 'a/b', ending: 'repository' }],
+    ['s3://bucket/a/b', { kind: 's3', bucket: 'bucket', key: 'a/b', ending: 'repository' }],
+    ['s3://bucket/a/b.tar', { kind: 's3', bucket: 'bucket', key: 'a/b.tar', ending: 'archive' }],
+    ['s3://bucket/b.tar.age', { kind: 's3', bucket: 'bucket', key: 'b.tar.age', ending: 'encrypted-archive' }],
     ['host:2379', { kind: 'path', ending: 'unknown' }],
   ])('%s', (text, expected) => {
     expect(parseLocation(text)).toMatchObject(expected);
   });
 
-  test.each(['', 'ftp://host/x', 'file:///tmp/x', 'http://user:secret@host:2379', 'http://', 'http://h/path', 'http://h,https://i'])(
-    'refuses "%s" as usage, without repeating a secret',
-    (text) => {
-      expect(() => parseLocation(text)).toThrow(expect.objectContaining({ code: 'usage', message: expect.not.stringContaining('secret') }));
-    },
-  );
+  test.each([
+    '',
+    'ftp://host/x',
+    'file:///tmp/x',
+    'http://user:secret@host:2379',
+    'http://',
+    'http://h/path',
+    'http://h,https://i',
+    's3://',
+    's3://b/x.db',
+    's3://key:secret@bucket/x',
+    's3://b/../x',
+    's3://b//x',
+  ])('refuses "%s" as usage, without repeating a secret', (text) => {
+    expect(() => parseLocation(text)).toThrow(expect.objectContaining({ code: 'usage', message: expect.not.stringContaining('secret') }));
+  });
 });
 
 describe('parseEndpoints', () => {

@@ -15,7 +15,12 @@ function emptyDirectory(): string {
 }
 
 describe('a directory as a store', () => {
-  testsOfStore(() => openDirectoryStore(emptyDirectory(), { create: false }));
+  testsOfStore(
+    () => openDirectoryStore(emptyDirectory(), { create: false }),
+    (store, names) => {
+      for (const name of names) writeFileSync(join(store.name, name), '');
+    },
+  );
 
   test('holds nothing but finished objects outside of .etcdferry', async () => {
     const path = emptyDirectory();

@@ -1,0 +1,60 @@
+import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { FerryError } from '../errors.js';
+import type { ByteSource } from '../model/bytes.js';
+import { isMissing, isTaken, s3Error } from './s3-errors.js';
+
+/** An object in a bucket, as it was when it was opened. */
+export interface S3Object {
+  readonly bucket: string;
+  readonly key: string;
+  /** For messages. */
+  readonly name: string;
+  /** In bytes. */
+  readonly size: number;
+  /** What S3 tells it from other objects of its name by. */
+  readonly etag: string | undefined;
+}
+
+/** An object in a bucket as a source of bytes; each read is a request for a range. */
+export class S3Bytes implements ByteSource {
+  readonly name: string;
+  readonly size: number;
+  readonly #client: S3Client;
+  readonly #object: S3Object;
+  readonly #close: () => void;
+
+  constructor(client: S3Client, object: S3Object, close: () => void) {
+    this.name = object.name;
+    this.size = object.size;
+    this.#client = client;
+    this.#object = object;
+    this.#close = close;
+  }
+
+  async read(offset: number, length: number): Promise<Buffer> {
+    const { bucket, key, etag } = this.#object;
+    if (offset < 0 || length < 0 || offset + length > this.size) throw this.#cut(offset, length);
+    if (length === 0) return Buffer.alloc(0);
+    const range = `bytes=${offset}-${offset + length - 1}`;
+    const condition = etag === undefined ? {} : { IfMatch: etag };
+    try {
+      const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range: range, ...condition }));
+      const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array(0);
+      if (bytes.length !== length) throw this.#cut(offset, length);
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    } catch (thrown) {
+      if (isMissing(thrown) || isTaken(thrown)) {
+        throw new FerryError('failed', `${this.name}: was removed or replaced while it was read`, { cause: thrown });
+      }
+      throw s3Error(thrown, `reading ${this.name}`);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#close();
+  }
+
+  #cut(offset: number, length: number): FerryError {
+    return new FerryError('damaged', `${this.name}: ends before byte ${offset + length}; ${length} bytes at ${offset} were expected`);
+  }
+}
