@@ -44,7 +44,7 @@ export function pairOf(from: string, to: string, args: PairArguments, terminal: 
 /** What was asked of one side by name, and nothing else. */
 function ofSide(location: string, side: Side, args: PairArguments, terminal: Terminal): Partial<SourceRequest> {
   const given = READ_NAMES.map((name) => [name, args[`${side}-${name}`]] as const).filter(([, value]) => value !== undefined);
-  const request = sourceRequest({ ...(Object.fromEntries(given) as SourceArguments), from: location }, terminal, {});
+  const request = sourceRequest({ ...(Object.fromEntries(given) as SourceArguments), from: location }, { ...terminal, env: {} }, {});
   const { location: _, connection: _connection, selection: _selection, tmpDir: _dir, stdin: _stdin, ...asked } = request;
   return asked;
 }

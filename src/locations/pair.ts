@@ -1,9 +1,9 @@
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
 import type { Api, Source } from '../model/source.js';
-import { detect, type Found } from './detect.js';
+import { detect } from './detect.js';
 import type { Location } from './parse.js';
-import { openSource, refuseStrayFlags, type SourceRequest, withoutStrayFlags } from './source.js';
+import { type FoundKind, openSource, refuseStrayFlags, type SourceRequest, withoutStrayFlags } from './source.js';
 
 /** Two of something: the left side of a comparison, and the right one. */
 export interface Pair<T> {
@@ -81,6 +81,6 @@ function refuseUnlike({ left, right }: Pair<Source>): void {
   });
 }
 
-async function foundAt(location: Location): Promise<Found | 'live' | 'stdio'> {
+async function foundAt(location: Location): Promise<FoundKind> {
   return location.kind === 'path' ? detect(location.path) : location.kind;
 }

@@ -108,7 +108,7 @@ async function openWhole(request: SourceRequest, run: RunContext): Promise<Sourc
 }
 
 /** What a location is, once its content was looked at. */
-type FoundKind = Found | 'live' | 'stdio' | 's3';
+export type FoundKind = Found | 'live' | 'stdio' | 's3';
 
 /** For which kinds of source each flag means something; a flag that would be ignored is a misunderstanding. */
 const MEANT_FOR: readonly (readonly [flag: string, field: keyof SourceRequest, kinds: readonly FoundKind[]])[] = [
@@ -140,7 +140,7 @@ export function refuseStrayFlags(request: SourceRequest, found: FoundKind): void
 }
 
 /** The request without the flags that mean nothing to the kind of source found: for flags given once for several sources. */
-export function withoutStrayFlags(request: SourceRequest, found: Found | 'live' | 'stdio'): SourceRequest {
+export function withoutStrayFlags(request: SourceRequest, found: FoundKind): SourceRequest {
   const stray = new Set(MEANT_FOR.filter(([, , kinds]) => !kinds.includes(found)).map(([, field]) => field));
   return Object.fromEntries(
     Object.entries(request).filter(([field]) => !stray.has(field as keyof SourceRequest)),
