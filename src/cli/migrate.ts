@@ -22,6 +22,7 @@ import {
 import { tellReport } from './report.js';
 import { defined, sourceLocation, sourceRequest } from './requests.js';
 import { SIDES_HELP, settingsOfSides, twoSidedOptions } from './sides.js';
+import { stateOption, statePlace } from './state.js';
 import type { Terminal } from './terminal.js';
 import { treeOptions, treeRules } from './tree-options.js';
 import { toolVersion } from './version.js';
@@ -44,6 +45,7 @@ const build = (yargs: Argv) =>
       ...fileOptions,
       ...treeWriteOptions,
       ...backOptions,
+      ...stateOption,
       ...objectOptions,
       ...runtimeOption,
       'kubernetes-protobuf': { type: 'boolean', group: 'Kubernetes:', describe: 'Turn the JSON of Kubernetes 1.5 and older into protobuf' },
@@ -102,6 +104,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
       write: { ...writerOptions(args), tmpDir: from.tmpDir },
       ...backFlags(args),
       rules: treeRules(args, args['to-api'] === 'v2'),
+      state: statePlace(args, terminal),
       ...defined('kubernetesProtobuf', args['kubernetes-protobuf']),
       compress: args.compress,
       toolVersion: toolVersion(),

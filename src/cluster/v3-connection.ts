@@ -72,6 +72,11 @@ class Connection implements V3Cluster {
     return remainingTtl < 0n ? undefined : { grantedTtl: BigInt(answer.grantedTTL), remainingTtl };
   }
 
+  async leaseKeys(id: bigint): Promise<Buffer[] | undefined> {
+    const answer = await this.#again('Lease', typed('leaseTimeToLive', { ID: String(id), keys: true }));
+    return BigInt(answer.TTL) < 0n ? undefined : answer.keys;
+  }
+
   async leaseGrant(id: bigint, ttl: bigint): Promise<{ readonly id: bigint; readonly ttl: bigint }> {
     const answer = await this.#once('Lease', typed('leaseGrant', { ID: String(id), TTL: String(ttl) }));
     return { id: BigInt(answer.ID), ttl: BigInt(answer.TTL) };

@@ -61,6 +61,8 @@ export interface V3Cluster {
   /** Ids of all leases, unordered. */
   leases(): Promise<bigint[]>;
   leaseState(id: bigint): Promise<LeaseState | undefined>;
+  /** The keys attached to a lease; undefined where it is not there. */
+  leaseKeys(id: bigint): Promise<Buffer[] | undefined>;
   /**
    * Grants a lease with the id given (0n: etcd chooses).
    *

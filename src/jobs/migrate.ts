@@ -14,9 +14,11 @@ import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 import { asProtobuf } from './kubernetes-protobuf.js';
 import { migrateBack } from './migrate-back.js';
+import { remembering } from './migrate-memory.js';
+import type { StatePlace } from './migrate-state.js';
 import { openProven } from './proven-source.js';
 import { writeArchive, writeSnapshot } from './write-file.js';
-import { isEmptyTarget, type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
+import { isEmptyTarget, type LiveTarget, type Remember, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
 
 /** What becomes of expirations, empty directories, hidden and expired nodes. */
 export type TreeRules = Pick<ConvertTreeOptions, 'ttl' | 'emptyDirs' | 'hidden' | 'dropExpired'>;
@@ -34,6 +36,8 @@ export interface MigrateOptions {
   readonly toApi?: 'v2' | 'v3';
   /** With `toApi: v2`: the name for the value of a key that others lie under, in the directory it becomes. */
   readonly directoryValue?: string;
+  /** Where to remember which keys of a live target are ours; they are not told from others' without. */
+  readonly state?: StatePlace;
   readonly compress: 'gzip' | 'zstd';
   /** Version of this tool, for an archive's header. */
   readonly toolVersion: string;
@@ -116,11 +120,18 @@ async function intoCluster(source: Source, target: LiveTarget, options: MigrateO
   const { mapping: _, selection: __, ...write } = options.write;
   // A lease's deadline is the expiration itself; one that is attached begins when it is granted.
   const leaseTtl = options.rules?.ttl?.kind === 'attach-lease' ? 'granted' : 'deadline';
-  const { to, written } = await writeLive(source, target, { ...write, leaseTtl }, run);
+  const { to, written } = await writeLive(source, target, { ...write, ...memory(source.info, options), leaseTtl }, run);
   const notes = new NoteBook();
   notes.merge(source.notes.list());
   notes.merge(written.notes);
   return { to, written, notes: notes.list() };
+}
+
+/** What is remembered of a live target's keys, if it is to be. */
+function memory(source: SourceInfo, { state, from, write }: MigrateOptions): { remember?: Remember } {
+  if (state === undefined) return {};
+  const mapping = write.mapping ?? SAME_KEYS;
+  return { remember: remembering({ place: state, source, selection: from.selection, mapping, dryRun: write.dryRun === true }) };
 }
 
 async function intoArchive(source: Source, target: NewFile, options: MigrateOptions, run: RunContext): Promise<Done> {

@@ -11,7 +11,7 @@ import { EVERYTHING, type KeySelection, type Source } from '../model/source.js';
 import { decodeRangeResponse } from '../wire/rpc.js';
 import { encodeRange } from '../wire/rpc-request.js';
 import { type RestoreV2Report, restoreLiveV2 } from '../writers/live-v2.js';
-import { type RestoreV3Options, type RestoreV3Report, restoreLiveV3 } from '../writers/live-v3.js';
+import { type RestoreV3Options, type RestoreV3Report, restoreLiveV3, type WriteMemory } from '../writers/live-v3.js';
 import { holdsNothing } from '../writers/live-v3-empty.js';
 
 const COMPACTION_CLOCK = Buffer.from('compact_rev_key');
@@ -30,7 +30,19 @@ export interface WriteOptions extends RestoreV3Options {
   readonly includeRuntime?: boolean;
   /** Values of the API server's `--etcd-prefix`, beside the usual ones. */
   readonly etcdPrefixes?: readonly string[];
+  readonly remember?: Remember;
 }
+
+/**
+ * Wraps the writing of a v3 cluster with what is remembered of it over several runs.
+ *
+ * @param write is to be called once
+ */
+export type Remember = (
+  cluster: V3Cluster,
+  run: RunContext,
+  write: (memory: WriteMemory | undefined) => Promise<RestoreV3Report>,
+) => Promise<RestoreV3Report>;
 
 export type WriteReport = RestoreV3Report | RestoreV2Report;
 
@@ -56,12 +68,17 @@ export async function writeLive(
   const cluster = api === 'v2' ? connectV2(connection) : await connectV3(connection);
   try {
     const written = await tellingOfParts(run, (told) =>
-      'call' in cluster ? intoV3(source, cluster, options, told) : restoreLiveV2(source, cluster, options, told),
+      'call' in cluster ? remembered(source, cluster, options, told) : restoreLiveV2(source, cluster, options, told),
     );
     return { to: cluster.location, written };
   } finally {
     await cluster.close();
   }
+}
+
+function remembered(source: Source, cluster: V3Cluster, options: WriteOptions, run: RunContext): Promise<RestoreV3Report> {
+  if (options.remember === undefined) return intoV3(source, cluster, options, run);
+  return options.remember(cluster, run, (memory) => intoV3(source, cluster, memory === undefined ? options : { ...options, memory }, run));
 }
 
 /**

@@ -13,6 +13,10 @@ export interface RangeRequest {
   readonly serializable?: boolean;
   readonly keysOnly?: boolean;
   readonly countOnly?: boolean;
+  /** Only keys changed last at this revision or later. */
+  readonly minModRevision?: bigint;
+  /** Only keys changed last at this revision or before. */
+  readonly maxModRevision?: bigint;
 }
 
 /** One condition of a transaction. With `rangeEnd` it must hold for every key of the range. */
@@ -51,6 +55,8 @@ export function encodeRange(request: RangeRequest): Buffer {
     [0x38, request.serializable ? 1n : 0n],
     [0x40, request.keysOnly ? 1n : 0n],
     [0x48, request.countOnly ? 1n : 0n],
+    [0x50, request.minModRevision ?? 0n],
+    [0x58, request.maxModRevision ?? 0n],
   ]);
 }
 

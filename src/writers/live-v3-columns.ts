@@ -36,6 +36,11 @@ export function keyAt(columns: Columns, i: number): Buffer {
   return columns.bytes.subarray(columns.keyStarts[i], columns.keyEnds[i]);
 }
 
+/** Value `i`, sharing memory. */
+export function valueAt(columns: Columns, i: number): Buffer {
+  return columns.bytes.subarray(columns.valueStarts[i], columns.valueEnds[i]);
+}
+
 /** Bytes of key and value of record `i`. */
 export function sizeAt(columns: Columns, i: number): number {
   return keyLength(columns, i) + valueLength(columns, i);

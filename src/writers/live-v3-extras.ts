@@ -13,6 +13,7 @@ import { decodeTxnResponse } from '../wire/rpc.js';
 import { encodeTxn } from '../wire/rpc-request.js';
 import { tryAgain } from './live-v3-again.js';
 import { type Columns, compareKey, keyAt } from './live-v3-columns.js';
+import type { WriteMemory } from './live-v3-memory.js';
 import type { Tally } from './live-v3-options.js';
 import type { TargetRecords } from './live-v3-stream.js';
 import { afterKey, type KeySpan, type TargetReader } from './live-v3-target.js';
@@ -48,6 +49,25 @@ export function extrasScope(
   return { spans: targets.map(spanOf), spared: both.excludePrefixes.flatMap((prefix) => mapping.mapPrefix(prefix)) };
 }
 
+/**
+ * Where keys count as extra that an earlier run of the same work wrote: wherever it may have written.
+ */
+export function scopeOf({ within }: WriteMemory): ExtrasScope {
+  return { spans: within.map(spanOf), spared: [] };
+}
+
+/** Of keys that the source does not have, those that this work wrote may go, if nobody has changed them since. */
+export function onlyOurs(memory: WriteMemory, notes: NoteBook): (kv: KeyValue) => boolean {
+  return ({ key, createRevision, modRevision }) => {
+    if (memory.isOurs(modRevision)) return true;
+    if (memory.isOurs(createRevision)) {
+      const message = 'keys that the source has no more, left because somebody else has changed them in the target';
+      notes.add('changed-by-others', message, { lossy: true, example: showKey(key) });
+    }
+    return false;
+  };
+}
+
 const KEYS_AT_ONCE = 128;
 
 export interface ExtrasOptions {
@@ -58,6 +78,8 @@ export interface ExtrasOptions {
   readonly dryRun: boolean;
   readonly onExtra: (key: Buffer) => void;
   readonly run: RunContext;
+  /** Whether a key that the source does not have may be removed; any may unless given. */
+  readonly mayGo?: (kv: KeyValue) => boolean;
 }
 
 /**
@@ -112,6 +134,7 @@ class Remover {
 
   async #extra(kv: KeyValue): Promise<void> {
     if (this.#scope.spared.some((prefix) => kv.key.subarray(0, prefix.length).equals(prefix))) return;
+    if (this.#o.mayGo?.(kv) === false) return;
     this.#o.onExtra(kv.key);
     if (this.#o.dryRun) {
       this.#o.tally.deleted++;

@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import type { LeaseState, V3Cluster } from '../cluster/v3.js';
 import { isExpirationLease } from '../convert/v2-expiration.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import { tryAgain } from './live-v3-again.js';
 import type { LeaseTable } from './live-v3-lease-table.js';
+import type { WriteMemory } from './live-v3-memory.js';
 
 /**
  * The largest minimum TTL a cluster can have, in seconds: one and a half election timeouts, and
@@ -21,6 +23,8 @@ export interface TargetLeasesOptions {
   readonly table: LeaseTable;
   readonly dryRun: boolean;
   readonly signal: AbortSignal;
+  /** Told of every lease before it is granted. */
+  readonly memory?: WriteMemory | undefined;
 }
 
 /** The target's leases: which of them stand for the source's, and granting those that are missing. */
@@ -35,6 +39,7 @@ export class TargetLeases {
   readonly #cluster: V3Cluster;
   readonly #dryRun: boolean;
   readonly #signal: AbortSignal;
+  readonly #memory: WriteMemory | undefined;
   readonly #states = new Map<bigint, LeaseState | undefined>();
   readonly #pending = new Map<bigint, Promise<bigint | undefined>>();
 
@@ -43,6 +48,7 @@ export class TargetLeases {
     this.#cluster = options.cluster;
     this.#dryRun = options.dryRun;
     this.#signal = options.signal;
+    this.#memory = options.memory;
   }
 
   /** Looks leases of the target up side by side, so that they are known when they are asked for one by one. */
@@ -111,18 +117,29 @@ export class TargetLeases {
 
   /** Grants under the same id, or another where that is taken; undefined when the lease with the id is the one wanted. */
   async #grant(source: bigint, ttl: bigint): Promise<{ readonly id: bigint; readonly ttl: bigint } | undefined> {
+    const isNew = this.#memory?.grants(source) ?? false;
     try {
       // Granted under its own id, a lease is not granted twice, so a lost answer is simply asked for again.
       return await tryAgain(() => this.#cluster.leaseGrant(source, ttl), this.#signal);
     } catch (thrown) {
       if (!(thrown instanceof FerryError) || thrown.code !== 'in-the-way') throw thrown;
     }
+    if (isNew) this.#memory?.refused(source);
     this.#states.delete(source);
     if (this.#same(source, source, await this.#state(source))) return undefined;
-    // If an answer is lost, a lease without keys is left behind, which ends by itself.
-    const other = await tryAgain(() => this.#cluster.leaseGrant(0n, ttl), this.#signal);
+    const other = await this.#grantOther(ttl);
     this.#noteTaken(source, hex(other.id));
     return other;
+  }
+
+  /**
+   * Grants under an id of our choice, so that it can be remembered before; else one of etcd's choice: if
+   * that answer is lost, a lease without keys is left behind, which ends by itself.
+   */
+  async #grantOther(ttl: bigint): Promise<{ readonly id: bigint; readonly ttl: bigint }> {
+    const id = this.#memory === undefined ? 0n : randomBytes(8).readBigUInt64LE() >> 1n;
+    if (id !== 0n) this.#memory?.grants(id);
+    return tryAgain(() => this.#cluster.leaseGrant(id, ttl), this.#signal);
   }
 
   async #pretend(source: bigint): Promise<bigint> {

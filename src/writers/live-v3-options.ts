@@ -2,6 +2,7 @@ import type { KeyMapping } from '../convert/key-mapping.js';
 import type { LeaseTtlRule } from '../convert/lease-ttl.js';
 import type { Note } from '../model/note.js';
 import type { KeySelection } from '../model/source.js';
+import type { WriteMemory } from './live-v3-memory.js';
 
 /** What to do about a key that is in the target with another value or lease. */
 export type ConflictRule = 'fail' | 'skip' | 'overwrite';
@@ -35,6 +36,11 @@ export interface RestoreV3Options {
   readonly limitRate?: number;
   /** The clock, in milliseconds since the Unix epoch. */
   readonly now?: () => number;
+  /**
+   * What earlier runs of the same work wrote: such a key is replaced when the source has changed since,
+   * and removed when the source has it no more, whatever `onConflict` says.
+   */
+  readonly memory?: WriteMemory;
 }
 
 /** What was done; in a dry run, what would be done. */

@@ -11,7 +11,7 @@ import { DEFAULT_MAX_BYTES, encodeProbe, putBytes } from './live-v3-requests.js'
 import { type Disorder, OrderWatch, type TargetRecords } from './live-v3-stream.js';
 import type { TargetReader } from './live-v3-target.js';
 import { tooLarge } from './live-v3-transactions.js';
-import { ABSENT, compareWithTarget, DIFFERS, EQUAL, leaveOut, type Verdicts } from './live-v3-verdicts.js';
+import { ABSENT, compareWithTarget, DIFFERS, EQUAL, leaveOut, OURS, type Verdicts } from './live-v3-verdicts.js';
 
 const CONFLICTS_NAMED = 5;
 
@@ -98,8 +98,9 @@ class Planner {
       const state = states[i] as number;
       if (state === EQUAL) tally.equal++;
       else if (state === DIFFERS) this.#conflict(columns, i);
+      else if (state === OURS) tally.overwritten++;
       else if (state !== ABSENT) leaveOut(columns, i, state, tally, this.#notes);
-      if (state !== ABSENT && (state !== DIFFERS || onConflict !== 'overwrite')) continue;
+      if (state !== ABSENT && state !== OURS && (state !== DIFFERS || onConflict !== 'overwrite')) continue;
       if (state === ABSENT) tally.written++;
       tally.bytes += sizeAt(columns, i);
       this.#seeSize(columns, i);

@@ -6,6 +6,7 @@ import { decodeKeyValue } from '../wire/keyvalue.js';
 import { decodeRangeResponse, decodeTxnResponse, type RangeResponse } from '../wire/rpc.js';
 import { encodeRange, encodeTxn } from '../wire/rpc-request.js';
 import { tryAgain } from './live-v3-again.js';
+import type { WriteMemory } from './live-v3-memory.js';
 
 const PAGE_BYTES = 4 << 20;
 const MOST_KEYS = 10_000;
@@ -18,15 +19,18 @@ export interface KeySpan {
 
 /** Reads what the target holds, in bounded pages, and keeps the newest revision it was told. */
 export class TargetReader {
+  readonly memory: WriteMemory | undefined;
   readonly #cluster: V3Cluster;
   readonly #signal: AbortSignal;
   #pageKeys = 1000;
   #pointKeys = 128;
   #revision = 0n;
 
-  constructor(cluster: V3Cluster, signal: AbortSignal) {
+  /** @param memory what is remembered of the target from earlier runs of the same work */
+  constructor(cluster: V3Cluster, signal: AbortSignal, memory?: WriteMemory) {
     this.#cluster = cluster;
     this.#signal = signal;
+    this.memory = memory;
   }
 
   /** The newest revision seen in any answer; 0n before the first. */

@@ -5,12 +5,13 @@ import { FerryError } from '../errors.js';
 import type { NoteBook } from '../model/note.js';
 import { decodeTxnResponse } from '../wire/rpc.js';
 import { pause } from './live-v3-again.js';
-import { type Columns, keyAt, sizeAt, valueLength } from './live-v3-columns.js';
+import { type Columns, keyAt, sizeAt, valueAt, valueLength } from './live-v3-columns.js';
 import type { TargetLeases } from './live-v3-leases.js';
+import type { SentRecord } from './live-v3-memory.js';
 import type { ConflictRule, Tally } from './live-v3-options.js';
 import { type Chunk, chunksOf, DEFAULT_MAX_OPS, encodeChunk, putBytes } from './live-v3-requests.js';
 import type { TargetReader } from './live-v3-target.js';
-import { ABSENT, compareWithTarget, DIFFERS, EQUAL, leaveOut, PAST } from './live-v3-verdicts.js';
+import { ABSENT, compareWithTarget, DIFFERS, EQUAL, leaveOut, OURS, PAST } from './live-v3-verdicts.js';
 
 /** A chunk is tried this often before the target counts as too busy, or as gone. */
 const ATTEMPTS = 8;
@@ -108,11 +109,16 @@ export class Transactions {
   }
 
   async #send(chunk: Chunk, leases: readonly bigint[]): Promise<Failed | undefined> {
+    const sent = this.#o.target.memory?.sends(recordsOf(chunk));
     try {
       // Not stopped by the signal: a transaction on its way is let through, so that its outcome is known.
       const answer = decodeTxnResponse(await this.#o.cluster.call('KV/Txn', encodeChunk(chunk, leases)));
       this.#o.target.saw(answer.header.revision);
-      if (!answer.succeeded) return { kind: 'not-as-seen' };
+      if (!answer.succeeded) {
+        sent?.failed();
+        return { kind: 'not-as-seen' };
+      }
+      sent?.wrote(answer.header.revision);
       this.#o.tally.transactions++;
       this.#count(chunk.columns, chunk.picked, chunk.modRevisions);
       return undefined;
@@ -144,7 +150,9 @@ export class Transactions {
     const differing = are(DIFFERS);
     if (differing.length > 0 && this.#o.onConflict === 'fail') throw this.appeared(columns, differing);
     if (this.#o.onConflict === 'skip') this.#o.tally.skipped += differing.length;
-    const rest = picked.filter((i) => states[i] === ABSENT || (states[i] === DIFFERS && this.#o.onConflict === 'overwrite'));
+    const rest = picked.filter(
+      (i) => states[i] === ABSENT || states[i] === OURS || (states[i] === DIFFERS && this.#o.onConflict === 'overwrite'),
+    );
     return { columns, picked: rest, modRevisions, guard: 'keys' };
   }
 
@@ -207,6 +215,10 @@ function failedHow(thrown: unknown, chunk: Chunk): Failed['kind'] | undefined {
     default:
       return thrown instanceof FerryError && thrown.code === 'unreachable' ? 'unknown' : undefined;
   }
+}
+
+function recordsOf({ columns, picked }: Chunk): SentRecord[] {
+  return picked.map((i) => ({ key: keyAt(columns, i), value: valueAt(columns, i) }));
 }
 
 /** The error for a record that the server does not take even when it is alone in a request. */

@@ -11,6 +11,8 @@ import { afterKey, type TargetReader } from './live-v3-target.js';
 export const ABSENT = 0;
 export const EQUAL = 1;
 export const DIFFERS = 2;
+/** Differs, and is as this work itself left it in an earlier run: to be replaced, whatever the rule. */
+export const OURS = 5;
 /** Its lease had vanished when the source was read. */
 const VANISHED = 3;
 /** Its lease's deadline has passed. */
@@ -19,7 +21,7 @@ export const PAST = 4;
 export interface Verdicts {
   /** By index of the record; only the picked ones have a meaning. */
   readonly states: Uint8Array;
-  /** The target's mod_revision where it `DIFFERS`. */
+  /** The target's mod_revision where it `DIFFERS` or is `OURS`. */
   readonly modRevisions: BigInt64Array;
   /** True when the target has no key from the first picked one to the last. */
   readonly nothingBetween: boolean;
@@ -67,6 +69,10 @@ export async function compareWithTarget(
   for (const [n, { index, lease }] of doubts.entries()) {
     if (n % DOUBTS_AT_ONCE === 0) await leases.lookUp(doubts.slice(n, n + DOUBTS_AT_ONCE).map((doubt) => doubt.lease));
     if (await leases.standsFor(columns.leases[index] as bigint, lease)) states[index] = EQUAL;
+  }
+  const { memory } = target;
+  if (memory?.hasEarlier === true) {
+    for (let i = 0; i < columns.count; i++) if (states[i] === DIFFERS && memory.isOurs(modRevisions[i] as bigint)) states[i] = OURS;
   }
   return { states, modRevisions, nothingBetween: seen === 0 };
 }

@@ -4,7 +4,7 @@ import { type Columns, everyIndex, sizeAt } from './live-v3-columns.js';
 import { Pacer, Pool } from './live-v3-pool.js';
 import type { TargetRecords } from './live-v3-stream.js';
 import { Transactions, type TransactionsOptions } from './live-v3-transactions.js';
-import { ABSENT, allAbsent, compareWithTarget, DIFFERS, EQUAL, leaveOut, type Verdicts } from './live-v3-verdicts.js';
+import { ABSENT, allAbsent, compareWithTarget, DIFFERS, EQUAL, leaveOut, OURS, type Verdicts } from './live-v3-verdicts.js';
 
 export interface WriteOptions extends TransactionsOptions {
   readonly progress: (progress: Progress) => void;
@@ -70,7 +70,7 @@ function sortOut(columns: Columns, { states }: Verdicts, options: WriteOptions, 
   const picked: number[] = [];
   for (let i = 0; i < columns.count; i++) {
     const state = states[i] as number;
-    if (state === ABSENT) picked.push(i);
+    if (state === ABSENT || state === OURS) picked.push(i);
     else if (state === EQUAL) tally.equal++;
     else if (state !== DIFFERS) leaveOut(columns, i, state, tally, notes);
     else if (onConflict === 'overwrite') picked.push(i);

@@ -1,12 +1,13 @@
 import type { V3Cluster } from '../cluster/v3.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
 import { FerryError } from '../errors.js';
+import type { KeyValue } from '../model/keyvalue.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type Source } from '../model/source.js';
 import { tryAgain } from './live-v3-again.js';
 import { type AuthPlan, planAuth, writeAuth } from './live-v3-auth.js';
-import { extrasScope, removeExtras } from './live-v3-extras.js';
+import { type ExtrasScope, extrasScope, onlyOurs, removeExtras, scopeOf } from './live-v3-extras.js';
 import { LeaseTable } from './live-v3-lease-table.js';
 import { TargetLeases } from './live-v3-leases.js';
 import { emptyTally, type RestoreV3Options, type RestoreV3Report, type Tally } from './live-v3-options.js';
@@ -16,6 +17,7 @@ import { TargetRecords } from './live-v3-stream.js';
 import { TargetReader } from './live-v3-target.js';
 import { type Expected, writeRecords } from './live-v3-write.js';
 
+export type { WriteMemory } from './live-v3-memory.js';
 export type { RestoreV3Options, RestoreV3Report } from './live-v3-options.js';
 
 const DEFAULT_IN_FLIGHT = 8;
@@ -68,7 +70,7 @@ class Restore {
     this.#o = options;
     this.#run = run;
     this.#records = new TargetRecords(source, options.selection, options.mapping);
-    this.#target = new TargetReader(cluster, run.signal);
+    this.#target = new TargetReader(cluster, run.signal, options.memory);
     this.#dryRun = options.dryRun ?? false;
   }
 
@@ -82,6 +84,11 @@ class Restore {
     notes.merge(leases.notes.list());
     notes.merge(authNotes.list());
     if (scope !== undefined) await this.#removeExtras(scope, tally, notes);
+    const { memory } = this.#o;
+    // A tree that is written while it is read goes where nothing is.
+    if (memory?.hasEarlier === true && this.#source.info.order === 'key') {
+      await this.#removeExtras(scopeOf(memory), tally, notes, onlyOurs(memory, notes));
+    }
     if (auth !== undefined) await this.#writeAuth(auth, tally, notes);
     tally.leasesGranted = leases.granted;
     tally.leasesReused = leases.reused;
@@ -96,7 +103,8 @@ class Restore {
   async #leases(): Promise<TargetLeases> {
     const rule = this.#o.leaseTtl ?? 'granted';
     const table = await LeaseTable.read(this.#source, rule, this.#o.now ?? Date.now);
-    return new TargetLeases({ cluster: this.#cluster, table, dryRun: this.#dryRun, signal: this.#run.signal });
+    const { memory } = this.#o;
+    return new TargetLeases({ cluster: this.#cluster, table, dryRun: this.#dryRun, signal: this.#run.signal, memory });
   }
 
   async #planAuth(notes: NoteBook): Promise<AuthPlan | undefined> {
@@ -143,7 +151,7 @@ class Restore {
     return { tally, notes };
   }
 
-  async #removeExtras(scope: ReturnType<typeof extrasScope>, tally: Tally, notes: NoteBook): Promise<void> {
+  async #removeExtras(scope: ExtrasScope, tally: Tally, notes: NoteBook, mayGo: (kv: KeyValue) => boolean = () => true): Promise<void> {
     await removeExtras(this.#records, scope, {
       cluster: this.#cluster,
       target: this.#target,
@@ -152,6 +160,7 @@ class Restore {
       dryRun: this.#dryRun,
       onExtra: this.#o.onExtra ?? (() => {}),
       run: this.#run,
+      mayGo,
     });
   }
 

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { EventEmitter } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
@@ -28,7 +30,7 @@ export interface CliOptions {
 export function etcdferry(args: readonly string[], options: CliOptions = {}): Promise<CliResult> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [BIN, ...args], {
-      env: { ...cleanEnvironment(), ...options.env },
+      env: { ...cleanEnvironment(), XDG_STATE_HOME: stateDirectory(), ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
     const stdout: Buffer[] = [];
@@ -50,6 +52,18 @@ export function etcdferry(args: readonly string[], options: CliOptions = {}): Pr
   });
 }
 
+let states: string | undefined;
+
+/** Where runs of these tests keep their state: never in the user's own directory. */
+function stateDirectory(): string {
+  if (states === undefined) {
+    const directory = mkdtempSync(join(tmpdir(), 'etcdferry-state-'));
+    states = directory;
+    process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  }
+  return states;
+}
+
 /**
  * Runs the command line inside this process: much quicker, for what is decided before anything that
  * takes a process of its own to prove (signals, the exit status as a parent sees it).
@@ -58,7 +72,12 @@ export async function etcdferryInside(args: readonly string[], stdin: Uint8Array
   const stdout = new PassThrough();
   const stderr = new PassThrough();
   const outputs = Promise.all([buffer(stdout), text(stderr)]);
-  const fake = Object.assign(new EventEmitter(), { stdin: Readable.from([stdin]), stdout, stderr, env: cleanEnvironment() });
+  const fake = Object.assign(new EventEmitter(), {
+    stdin: Readable.from([stdin]),
+    stdout,
+    stderr,
+    env: { ...cleanEnvironment(), XDG_STATE_HOME: stateDirectory() },
+  });
   const exit = await main(args, fake as unknown as NodeJS.Process);
   stdout.end();
   stderr.end();

@@ -43,6 +43,8 @@ const rangeRequest = fc.record({
   serializable: fc.boolean(),
   keysOnly: fc.boolean(),
   countOnly: fc.boolean(),
+  minModRevision: int64,
+  maxModRevision: int64,
 });
 const operation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({ kind: fc.constant('put' as const), key: bytes({ maxLength: 300 }), value: bytes({ maxLength: 300 }), lease: int64 }),
@@ -69,7 +71,7 @@ interface Page {
 }
 
 function expectRange(found: Record<string, unknown>, request: RequiredRange): void {
-  const { key: start, rangeEnd, limit, revision, serializable, keysOnly, countOnly } = request;
+  const { key: start, rangeEnd, limit, revision, serializable, keysOnly, countOnly, minModRevision, maxModRevision } = request;
   expect(found).toMatchObject({
     key: start,
     rangeEnd,
@@ -78,6 +80,8 @@ function expectRange(found: Record<string, unknown>, request: RequiredRange): vo
     serializable,
     keysOnly,
     countOnly,
+    minModRevision: String(minModRevision),
+    maxModRevision: String(maxModRevision),
   });
 }
 
