@@ -22,6 +22,8 @@ export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
   readonly stdin?: Uint8Array;
+  /** Asked every millisecond; once it says so, the process is killed with SIGKILL. */
+  readonly killWhen?: () => boolean;
   /** What to do, once, when stderr says something that matches: a moment that no clock can tell. */
   readonly when?: { readonly says: RegExp; readonly act: (child: ChildProcess) => void };
 }
@@ -44,9 +46,12 @@ export function etcdferry(args: readonly string[], options: CliOptions = {}): Pr
       when = undefined;
     });
     child.on('error', reject);
+    const { killWhen } = options;
+    const killer = killWhen === undefined ? undefined : setInterval(() => killWhen() && child.kill('SIGKILL'), 1);
     child.stdin.on('error', () => {});
     child.stdin.end(options.stdin);
     child.on('close', (exit, signal) => {
+      clearInterval(killer);
       resolve({ exit, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() });
     });
   });

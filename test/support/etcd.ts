@@ -55,6 +55,8 @@ export interface StartOptions {
   /** `https` needs the flags that name the certificates in `args`. */
   readonly scheme?: 'http' | 'https';
   readonly clientPort?: number;
+  /** The cluster's id follows from it. */
+  readonly peerPort?: number;
 }
 
 /** A running etcd. Stopped and cleaned up by `stop()`, or by `await using`. */
@@ -89,7 +91,7 @@ export class EtcdServer implements AsyncDisposable {
   static async start(etcd: EtcdBinaries, options: StartOptions = {}): Promise<EtcdServer> {
     const ownsDir = options.dataDir === undefined;
     const dataDir = options.dataDir ?? mkdtempSync(join(tmpdir(), `etcd-${etcd.version}-`));
-    const [port, peerPort] = [options.clientPort ?? (await freePort()), await freePort()];
+    const [port, peerPort] = [options.clientPort ?? (await freePort()), options.peerPort ?? (await freePort())];
     const endpoint = `${options.scheme ?? 'http'}://127.0.0.1:${port}`;
     const peer = `http://127.0.0.1:${peerPort}`;
     const args = [
