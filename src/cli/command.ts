@@ -3,6 +3,7 @@ import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
 import { formatKey } from './format.js';
 import { errorJson, toJson } from './json.js';
+import { NEXT_STEP } from './log.js';
 import { ProgressDisplay } from './progress.js';
 import { say, type Terminal } from './terminal.js';
 
@@ -64,15 +65,16 @@ export function shownRun(terminal: Terminal, args: { readonly quiet?: boolean | 
 }
 
 /**
- * Tells of a failure: one line and a hint on stderr, and a document where JSON is wanted.
+ * Tells of a failure: one line and what to do next on stderr, and a document where JSON is wanted.
  *
  * @returns the exit status
  */
 export function tellFailure(error: FerryError, terminal: Terminal, json: 'stdout' | 'stderr' | undefined): number {
   if (json !== undefined) terminal[json].write(`${toJson(errorJson(error))}\n`);
-  say(terminal, `etcdferry: ${oneLine(error.message)}`);
-  if (error.hint !== undefined) say(terminal, `  ${oneLine(error.hint)}`);
-  return error.exit;
+  const { code, exit } = error;
+  const [message, hint] = [oneLine(error.message), oneLine(error.hint ?? NEXT_STEP[code])];
+  say(terminal, `etcdferry: ${message}\n  ${hint}`, { level: 'error', event: 'failure', message, code, exit, hint });
+  return exit;
 }
 
 /** Text from elsewhere (a server, a file) on one line, with nothing in it that steers a terminal. */

@@ -10,6 +10,7 @@ import { encodeCommand } from './encode.js';
 import { getCommand } from './get.js';
 import { hashkvCommand } from './hashkv.js';
 import { inspectCommand } from './inspect.js';
+import { logFormatOf } from './log.js';
 import { lsCommand } from './ls.js';
 import { migrateCommand } from './migrate.js';
 import { restoreCommand } from './restore.js';
@@ -32,6 +33,7 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
+    logFormat: logFormatOf(argv),
     signal: stop.signal,
   };
   const release = stopOnSignals(process, stop);
@@ -59,7 +61,7 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
         exit = await command.run(args, terminal);
       },
     );
-  let parser = yargs(maskWords(argv))
+  let parser: Argv = yargs(maskWords(argv))
     .middleware(unmaskWords, true)
     .scriptName('etcdferry')
     .usage('Back up, verify, restore and move etcd: any source to a portable archive, to any target.\n\nUsage: $0 COMMAND [options]')
@@ -70,6 +72,11 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
     .version(toolVersion())
     // Our own texts are English; half of the help in the shell's language reads worse than all of it in one.
     .detectLocale(false)
+    .option('log-format', {
+      choices: ['text', 'json'] as const,
+      group: 'Output:',
+      describe: 'How stderr is written: for people, or one JSON object a line',
+    })
     .alias('help', 'h')
     .wrap(Math.min(WIDEST, terminalWidth(terminal)))
     .exitProcess(false)

@@ -1,6 +1,6 @@
 import type { Progress } from '../model/run.js';
 import { formatBytes, formatCount, formatDuration } from './format.js';
-import type { Terminal } from './terminal.js';
+import { say, type Terminal } from './terminal.js';
 
 const FIRST_SHOWN = 1_000;
 const REDRAW = 100;
@@ -34,10 +34,15 @@ export class ProgressDisplay {
       this.#lastShown = Number.NEGATIVE_INFINITY;
     }
     const elapsed = now - this.#started;
-    const tty = this.#terminal.stderr.isTTY === true;
+    const json = this.#terminal.logFormat === 'json';
+    const tty = this.#terminal.stderr.isTTY === true && !json;
     if (elapsed < FIRST_SHOWN || now - this.#lastShown < (tty ? REDRAW : LINE_EVERY)) return;
     this.#lastShown = now;
     const text = describe(progress, elapsed, tty);
+    if (json) {
+      say(this.#terminal, text, { level: 'info', event: 'progress', message: text, ...progress });
+      return;
+    }
     this.#drawn = tty;
     this.#terminal.stderr.write(tty ? `\r\x1b[K${text.slice(0, (this.#terminal.stderr.columns ?? 80) - 1)}` : `${text}\n`);
   }

@@ -26,9 +26,10 @@ export async function tellReport(
 ): Promise<number> {
   const { summary, document, notes, stdoutTaken } = report;
   if (args.json !== true) {
-    if (args.quiet !== true) say(terminal, summary);
+    const fields = terminal.logFormat === 'json' ? (JSON.parse(toJson(document)) as object) : {};
+    if (args.quiet !== true) say(terminal, summary, { level: 'info', event: 'report', message: summary, report: fields });
     sayNotes(terminal, args.quiet === true ? notes.filter((note) => note.lossy) : notes);
-  } else if (stdoutTaken) say(terminal, toJson(document));
+  } else if (stdoutTaken) terminal.stderr.write(`${toJson(document)}\n`);
   else await put(terminal, `${toJson(document)}\n`);
   return exitOfNotes(notes);
 }

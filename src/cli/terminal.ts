@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import { FerryError } from '../errors.js';
+import { eventOfLine, type LogEvent, type LogFormat, logLine } from './log.js';
 
 /** Everything a command may know of the process it runs in. */
 export interface Terminal {
@@ -7,13 +8,19 @@ export interface Terminal {
   readonly stdout: Writable & { readonly isTTY?: boolean };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** How stderr is written; lines for people unless it says otherwise. */
+  readonly logFormat?: LogFormat;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
 }
 
-/** Writes a line for people to stderr. */
-export function say(terminal: Terminal, line: string): void {
-  terminal.stderr.write(`${line}\n`);
+/**
+ * Writes a line for people to stderr; where logs are wanted as JSON, the event it tells of.
+ *
+ * @param event by default what the line's beginning tells (`warning: …`)
+ */
+export function say(terminal: Terminal, line: string, event: LogEvent = eventOfLine(line)): void {
+  terminal.stderr.write(`${terminal.logFormat === 'json' ? logLine(event) : line}\n`);
 }
 
 /**
