@@ -31,6 +31,7 @@ const EXIT_STATUS: Readonly<Record<number, string>> = {
   11: 'the target holds something that is in the way',
   12: 'damaged or incomplete',
   13: 'whole, but of a format this release does not know',
+  14: "another run holds the repository's lock",
   130: 'interrupted (143: terminated); nothing half-written is left under a final name',
 };
 

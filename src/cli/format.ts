@@ -31,6 +31,13 @@ export function formatDuration(ms: number): string {
   return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, '0')} s`;
 }
 
+/** `42 s`, `7 min`, `26 h`, `9 days`: how long ago something was; a unit from two of it on. */
+export function formatAge(ms: number): string {
+  if (ms >= 48 * 3_600_000) return `${Math.floor(ms / 86_400_000)} days`;
+  if (ms >= 2 * 3_600_000) return `${Math.floor(ms / 3_600_000)} h`;
+  return ms >= 2 * 60_000 ? `${Math.floor(ms / 60_000)} min` : `${Math.floor(ms / 1_000)} s`;
+}
+
 /** A key as one safe piece of text: UTF-8 as it is, control characters and other bytes as `\xNN`. */
 export function formatKey(key: Buffer): string {
   if (isUtf8(key)) return key.toString().replace(/[\p{Cc}\\]/gu, escapeText);

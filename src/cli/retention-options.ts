@@ -48,3 +48,16 @@ function parseCount(text: string, flag: string): number {
   if (/^(-1|\d{1,9})$/.test(text)) return Number(text);
   throw new FerryError('usage', `${flag}: "${text}" is not a number of archives`, { hint: 'Give a whole number, or -1 for all.' });
 }
+
+/**
+ * The policy of a command that needs one.
+ *
+ * @throws FerryError `usage` where none was given
+ */
+export async function requiredPolicy(args: RetentionArguments): Promise<RetentionPolicy> {
+  const policy = await retentionPolicy(args);
+  if (policy !== undefined) return policy;
+  throw new FerryError('usage', 'no retention policy was given: everything would go', {
+    hint: 'Say what to keep, for example --keep-daily 7 --keep-weekly 4. See what it means with --dry-run.',
+  });
+}

@@ -1,7 +1,22 @@
 import { describe, expect, test } from 'vitest';
 import { etcdferry } from '../support/cli.js';
 
-const COMMANDS = ['backup', 'restore', 'migrate', 'verify', 'inspect', 'ls', 'get', 'diff', 'hashkv', 'decode', 'encode', 'completion'];
+const COMMANDS = [
+  'backup',
+  'restore',
+  'migrate',
+  'verify',
+  'inspect',
+  'ls',
+  'get',
+  'diff',
+  'hashkv',
+  'decode',
+  'encode',
+  'prune',
+  'check-age',
+  'completion',
+];
 
 test('--help names every command', async () => {
   const { exit, stdout, stderr } = await etcdferry(['--help']);
