@@ -16,8 +16,15 @@ export class TcpProxy implements AsyncDisposable {
     this.endpoint = endpoint;
   }
 
-  /** @param onBytes told of every chunk the server sends, before it is passed on */
-  static async start(targetPort: number, onBytes: (proxy: TcpProxy, length: number) => void = () => {}): Promise<TcpProxy> {
+  /**
+   * @param onBytes told of every chunk the server sends, before it is passed on
+   * @param delay of every chunk, both ways, in milliseconds
+   */
+  static async start(targetPort: number, onBytes: (proxy: TcpProxy, length: number) => void = () => {}, delay = 0): Promise<TcpProxy> {
+    const pass = (to: Socket, chunk: Buffer): void => {
+      if (delay === 0) to.write(chunk);
+      else setTimeout(() => to.write(chunk), delay);
+    };
     const sockets = new Set<Socket>();
     const server = createServer((near) => {
       const far = connect(targetPort, '127.0.0.1');
@@ -33,10 +40,10 @@ export class TcpProxy implements AsyncDisposable {
           to.destroy();
         });
       }
-      near.on('data', (chunk) => void (proxy.#stalled || far.write(chunk)));
+      near.on('data', (chunk) => void (proxy.#stalled || pass(far, chunk)));
       far.on('data', (chunk) => {
         onBytes(proxy, chunk.length);
-        if (!proxy.#stalled) near.write(chunk);
+        if (!proxy.#stalled) pass(near, chunk);
       });
     });
     server.listen(0, '127.0.0.1');

@@ -1,0 +1,67 @@
+import { numbers } from '../support/v2-workload.js';
+import { type Fault, Tally, Unexpected } from './outcome.js';
+
+export interface RoundOptions {
+  readonly seed: number;
+  /** Until when, in milliseconds of `performance.now()`. */
+  readonly until: number;
+  /** At least this many cases of each fault, whatever the time. */
+  readonly atLeast: number;
+  /** Told of every case that took longer than this, in milliseconds. */
+  readonly patience: number;
+  readonly print: (line: string) => void;
+}
+
+/** What a round came to. */
+export interface RoundResult {
+  readonly tally: Tally;
+  readonly unexpected: readonly string[];
+}
+
+/**
+ * Makes faults in turn until the time is over. Every case has its own seed, so that one alone can be
+ * made again: `FAULT_CASE="name seed"`.
+ */
+export async function faultRound(faults: readonly Fault[], options: RoundOptions): Promise<RoundResult> {
+  const { seed, until, atLeast, print } = options;
+  const tally = new Tally();
+  const unexpected: string[] = [];
+  const choose = numbers(seed);
+  const chosen = process.env.FAULT_CASE?.match(/^(.*) (\d+)$/);
+  print(`seed ${seed}, ${faults.length} faults`);
+  for (let turn = 0; turn < atLeast || performance.now() < until; turn++) {
+    for (const fault of faults) {
+      if (turn >= atLeast && performance.now() >= until) break;
+      const own = chosen?.[1] === fault.name ? Number(chosen[2]) : choose(2 ** 31);
+      if (chosen !== undefined && chosen !== null && chosen[1] !== fault.name) continue;
+      const outcome = await oneCase(fault, own, options);
+      tally.add(fault.name, outcome.words);
+      if (outcome.problem !== undefined) unexpected.push(outcome.problem);
+    }
+    if (turn % 20 === 19) print(`turn ${turn + 1}: ${tally.total} cases, ${unexpected.length} unexpected`);
+  }
+  print(tally.table());
+  return { tally, unexpected };
+}
+
+async function oneCase(fault: Fault, seed: number, { patience, print }: RoundOptions): Promise<{ words: string; problem?: string }> {
+  const started = performance.now();
+  try {
+    const words = await within(fault.run(numbers(seed)), 4 * patience);
+    const took = performance.now() - started;
+    if (took <= patience) return { words };
+    throw new Unexpected(`${words}, but it took ${Math.round(took)} ms`);
+  } catch (thrown) {
+    const problem = `UNEXPECTED ${fault.name} ${seed}: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
+    print(thrown instanceof Unexpected ? problem : `${problem}\n${(thrown as Error).stack}`);
+    return { words: 'UNEXPECTED', problem };
+  }
+}
+
+async function within<T>(work: Promise<T>, milliseconds: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Unexpected(`no end after ${milliseconds} ms`)), milliseconds);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,257 @@
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { EtcdServer } from '../support/etcd.js';
+import { mountTmpfs } from '../support/mount.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
+import { archive } from './damaged-archives.js';
+import { caseFile, expectSameAsSource, expectWholeOrNothing, finish, KEYS, type LiveGround, recordsOf } from './live.js';
+import { pick, type Random } from './mutate.js';
+import { expectClear, type Fault, Unexpected } from './outcome.js';
+import { type FaultRun, faultRun } from './run.js';
+
+const TRAFFIC = 4_500_000;
+/** A command's worth of time is short here, so that a dead server is told of soon. */
+const TIMEOUTS = ['--dial-timeout', '1s', '--command-timeout', '3s'];
+const BUSY = ['--limit-rate', '3M'];
+
+/** Tells when so many bytes have come through, once. */
+function when(bytes: number, act: () => void): (proxy: TcpProxy, length: number) => void {
+  let passed = 0;
+  return (_, length) => {
+    const before = passed;
+    passed += length;
+    if (before < bytes && passed >= bytes) act();
+  };
+}
+
+/** The same member again, on its port, with all it had. */
+function again(server: EtcdServer, args: readonly string[] = []): Promise<EtcdServer> {
+  return EtcdServer.start(server.etcd, { dataDir: server.dataDir, clientPort: server.port, args });
+}
+
+/** A server that dies, is full, is compacted or forgets us, in the middle of a job. */
+export function serverFaults(ground: LiveGround): Fault[] {
+  const { etcd, work } = ground;
+  const named = (name: string): string => `${name}, etcd ${etcd.version}`;
+  return [
+    { name: named('backup: server killed'), run: (random) => killedUnderBackup(ground, random) },
+    { name: named('restore: server killed'), run: (random) => killedUnderWrite(ground, random, ['restore', '--from', ground.archive]) },
+    { name: named('migrate: server killed'), run: (random) => killedUnderMigration(ground, random) },
+    { name: named('restore: no space (NOSPACE)'), run: (random) => noSpace(ground, random) },
+    { name: named('backup: compacted meanwhile'), run: (random) => compacted(ground, random) },
+    { name: named('auth token expires'), run: (random) => expiring(ground, random) },
+    { name: named('we are stopped or killed'), run: (random) => stopped(ground, random) },
+    { name: named('clock set back'), run: (random) => clockSetBack(ground, random) },
+    ...(mountable(work) ? [{ name: named('disk full'), run: (random: Random) => diskFull(ground, random) }] : []),
+  ];
+}
+
+async function killedUnderBackup(ground: LiveGround, random: Random): Promise<string> {
+  await using server = await EtcdServer.start(ground.etcd);
+  await finish(ground, server.endpoint, 'filling a server');
+  await using proxy = await TcpProxy.start(
+    server.port,
+    when(random(TRAFFIC), () => void server.kill('SIGKILL')),
+  );
+  const target = caseFile(ground);
+  const via = pick(random, ['range', 'snapshot']);
+  const run = await faultRun(['backup', '--from', proxy.endpoint, '--to', target, '--json', '--via', via, ...TIMEOUTS]);
+  const words = await expectWholeOrNothing(ground, run, target, [0, 10], 'server killed');
+  await using back = await again(server);
+  await expectSameAsSource(ground, back.endpoint, 'after a kill');
+  return words;
+}
+
+async function killedUnderWrite(ground: LiveGround, random: Random, job: readonly string[]): Promise<string> {
+  await using server = await EtcdServer.start(ground.etcd);
+  await using proxy = await TcpProxy.start(
+    server.port,
+    when(random(20_000), () => void server.kill('SIGKILL')),
+  );
+  const run = await faultRun([...job, '--to', proxy.endpoint, ...TIMEOUTS]);
+  expectClear(run, [0, 10], 'server killed');
+  await server.kill('SIGKILL');
+  await using back = await again(server);
+  await finish(ground, back.endpoint, 'after a kill');
+  return run.exit === 0 ? 'whole (0)' : 'failed in words (10), finished when run again';
+}
+
+async function killedUnderMigration(ground: LiveGround, random: Random): Promise<string> {
+  const tree = join(ground.work, 'tree.tar');
+  writeFileSync(tree, archive('v1-tree.tar'));
+  await using server = await EtcdServer.start(ground.etcd);
+  await using proxy = await TcpProxy.start(
+    server.port,
+    when(random(12_000), () => void server.kill('SIGKILL')),
+  );
+  const job = ['migrate', '--from', tree, '--json', '--to'];
+  const run = await faultRun([...job, proxy.endpoint, '--to-dial-timeout', '1s', '--to-command-timeout', '3s']);
+  expectClear(run, [0, 3, 10], 'server killed');
+  await server.kill('SIGKILL');
+  await using back = await again(server);
+  const second = await faultRun([...job, back.endpoint]);
+  expectClear(second, [0, 3], 'migrated again');
+  const third = JSON.parse((await faultRun([...job, back.endpoint])).stdout.toString()) as {
+    keys: number;
+    written: { written: number; equal: number };
+  };
+  if (third.written.written !== 0 || third.written.equal !== third.keys) throw new Unexpected(`not all of it: ${JSON.stringify(third)}`);
+  return run.exit === 10 ? 'failed in words (10), finished when run again' : `done (${run.exit})`;
+}
+
+async function noSpace(ground: LiveGround, random: Random): Promise<string> {
+  const quota = 1_000_000 + random(2_500_000);
+  await using server = await EtcdServer.start(ground.etcd, { args: ['--quota-backend-bytes', String(quota)] });
+  const run = await faultRun(['restore', '--from', ground.archive, '--to', server.endpoint, ...TIMEOUTS]);
+  expectClear(run, [1], 'quota exceeded');
+  if (!/space|quota/i.test(run.stderr)) throw new Unexpected(`no word of space: ${run.stderr}`);
+  await server.kill();
+  await using back = await again(server, ['--quota-backend-bytes', '2000000000']);
+  await back.etcdctl('--dial-timeout', '10s', '--command-timeout', '10s', 'alarm', 'disarm');
+  await finish(ground, back.endpoint, 'with more space');
+  return 'failed in words (1), finished when there was space';
+}
+
+async function compacted(ground: LiveGround, random: Random): Promise<string> {
+  await using server = await EtcdServer.start(ground.etcd);
+  await finish(ground, server.endpoint, 'filling a server');
+  let compaction: Promise<unknown> = Promise.resolve();
+  const compact = async (): Promise<void> => {
+    await server.etcdctl('put', '/new', '1');
+    const { Status } = (
+      JSON.parse(await server.etcdctl('endpoint', 'status', '-w', 'json')) as { Status: { header: { revision: number } } }[]
+    )[0] as never;
+    await server.etcdctl('compact', String((Status as { header: { revision: number } }).header.revision));
+  };
+  await using proxy = await TcpProxy.start(
+    server.port,
+    when(random(TRAFFIC), () => {
+      compaction = compact();
+    }),
+  );
+  const target = caseFile(ground);
+  const via = pick(random, ['range', 'snapshot']);
+  const run = await faultRun([
+    'backup',
+    '--from',
+    proxy.endpoint,
+    '--to',
+    target,
+    '--json',
+    '--via',
+    via,
+    ...(via === 'range' ? BUSY : []),
+  ]);
+  await compaction;
+  expectClear(run, [0], `compacted, --via ${via}`);
+  const records = recordsOf(run);
+  if (records !== KEYS && records !== KEYS + 1) throw new Unexpected(`${records} keys of ${KEYS}`);
+  if ((await faultRun(['verify', target])).exit !== 0) throw new Unexpected('the archive is not whole');
+  rmSync(target);
+  const { restarts } = JSON.parse(run.stdout.toString()) as { restarts: number };
+  return `--via ${via}: whole (0)${restarts > 0 ? ', started again' : ''}`;
+}
+
+async function expiring(ground: LiveGround, random: Random): Promise<string> {
+  await using server = await EtcdServer.start(ground.etcd, { args: ['--auth-token-ttl', '1'] });
+  await finish(ground, server.endpoint, 'filling a server');
+  for (const words of ['user add root:secret', 'user grant-role root root', 'auth enable']) await server.etcdctl(...words.split(' '));
+  const password = join(ground.work, 'password');
+  writeFileSync(password, 'secret\n');
+  const user = ['--user', 'root', '--password-file', password];
+  if (random(2) === 0) {
+    const target = caseFile(ground);
+    const run = await faultRun(['backup', '--from', server.endpoint, '--to', target, '--json', ...user, '--limit-rate', '1500K']);
+    return `backup: ${await expectWholeOrNothing(ground, run, target, [0], 'token expired')}`;
+  }
+  await using slow = await TcpProxy.start(server.port, undefined, 40);
+  const job = ['restore', '--from', ground.archive, '--to', slow.endpoint, '--map', '/k/=/copy/', '--max-txn-ops', '16', '--json', ...user];
+  const run = await faultRun(job);
+  expectClear(run, [0], 'restore with tokens of a second');
+  const { written } = JSON.parse(run.stdout.toString()) as { written: number };
+  if (written !== KEYS) throw new Unexpected(`${written} keys written`);
+  return 'restore: done (0)';
+}
+
+async function stopped(ground: LiveGround, random: Random): Promise<string> {
+  const signal = pick(random, ['SIGINT', 'SIGTERM', 'SIGKILL'] as const);
+  const target = caseFile(ground);
+  let kill: (signal: NodeJS.Signals) => void = () => {};
+  await using proxy = await TcpProxy.start(
+    ground.source.port,
+    when(random(TRAFFIC), () => kill(signal)),
+  );
+  const run = await faultRun(['backup', '--from', proxy.endpoint, '--to', target, '--json'], {}, (killer) => {
+    kill = killer;
+  });
+  if (signal === 'SIGKILL') {
+    const names = readdirSync(ground.work).filter((name) => target.endsWith(name));
+    if (run.signal === 'SIGKILL' && names.length > 0 && (await faultRun(['verify', target])).exit !== 0) {
+      throw new Unexpected('half an archive under its final name');
+    }
+    for (const name of readdirSync(ground.work).filter((each) => each.startsWith('.'))) rmSync(join(ground.work, name));
+    rmSync(target, { force: true });
+    return run.signal === 'SIGKILL' ? 'killed: nothing half-written under its name' : 'done before (0)';
+  }
+  return `${signal}: ${await expectWholeOrNothing(ground, run, target, [0, signal === 'SIGINT' ? 130 : 143], signal)}`;
+}
+
+async function clockSetBack(ground: LiveGround, random: Random): Promise<string> {
+  const script = join(ground.work, 'clock.cjs');
+  const hours = 1 + random(50_000);
+  writeFileSync(
+    script,
+    `const now = Date.now; const at = process.hrtime.bigint() + ${random(700)}000000n;
+     const shift = () => process.hrtime.bigint() > at ? ${hours * 3_600_000} : 0;
+     const Real = Date; globalThis.Date = class extends Real { constructor(...a) { a.length ? super(...a) : super(now() - shift()); } };
+     Date.now = () => now() - shift();`,
+  );
+  const env = { NODE_OPTIONS: `--require ${script}` };
+  const target = caseFile(ground);
+  const run = await faultRun(['backup', '--from', ground.source.endpoint, '--to', target, '--json'], env);
+  await expectWholeOrNothing(ground, run, target, [0], 'clock set back');
+  await using server = await EtcdServer.start(ground.etcd);
+  expectClear(await faultRun(['restore', '--from', ground.archive, '--to', server.endpoint], env), [0], 'restore, clock set back');
+  await expectSameAsSource(ground, server.endpoint, 'clock set back');
+  return 'whole (0)';
+}
+
+function mountable(work: string): boolean {
+  const path = join(work, 'probe');
+  mkdirSync(path, { recursive: true });
+  const unmount = mountTmpfs(path, 'size=64k', 'a full disk');
+  unmount?.();
+  return unmount !== undefined;
+}
+
+async function diskFull(ground: LiveGround, random: Random): Promise<string> {
+  const disk = join(ground.work, 'disk');
+  mkdirSync(disk, { recursive: true });
+  const unmount = mountTmpfs(disk, `size=${64 + random(4000)}k`, 'a full disk');
+  if (unmount === undefined) return 'not tried';
+  try {
+    const [what, run] = await filling(ground, disk, random);
+    if (run.exit === 0) return `${what}: it was enough (0)`;
+    expectClear(run, [1], `${what}, disk full`);
+    if (!/no space|bytes left/.test(run.stderr)) throw new Unexpected(`no word of space: ${run.stderr}`);
+    const left = readdirSync(disk);
+    if (left.length > 0) throw new Unexpected(`${what}: left ${left.join(', ')}`);
+    return `${what}: failed in words (1), nothing left`;
+  } finally {
+    unmount();
+  }
+}
+
+async function filling(ground: LiveGround, disk: string, random: Random): Promise<[string, FaultRun]> {
+  switch (random(3)) {
+    case 0:
+      return ['archive', await faultRun(['backup', '--from', ground.source.endpoint, '--to', join(disk, 'x.tar')])];
+    case 1:
+      return ['snapshot file', await faultRun(['restore', '--from', ground.archive, '--to', join(disk, 'x.db')])];
+    default:
+      return [
+        '--tmp-dir',
+        await faultRun(['backup', '--from', ground.source.endpoint, '--via', 'snapshot', '--to', caseFile(ground), '--tmp-dir', disk]),
+      ];
+  }
+}
