@@ -2,7 +2,7 @@ import { FerryError } from '../errors.js';
 import { batchOf, type RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
 import { NoteBook } from '../model/note.js';
-import { EVERYTHING, type KeySelection, type Source } from '../model/source.js';
+import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
 import { isHidden } from '../model/tree-path.js';
 import { encodeKeyValue } from '../wire/keyvalue.js';
 import { type KeyMapping, SAME_KEYS } from './key-mapping.js';
@@ -63,7 +63,7 @@ export async function convertTree(source: Source, options: ConvertTreeOptions = 
   const { notes, counts } = conversion;
   notes.merge(source.notes.list());
   return {
-    info: { ...source.info, api: 'v3', order: 'tree', estimatedRecords: counts.keys },
+    info: { ...infoOf(source), estimatedRecords: counts.keys },
     notes,
     counts,
     leases: () => conversion.leases(),
@@ -81,7 +81,7 @@ export function convertStream(source: Source, options: ConvertTreeOptions = {}):
   refuseOthers(source);
   const conversion = new TreeConversion(options);
   return {
-    info: { ...source.info, api: 'v3', order: 'tree' },
+    info: infoOf(source),
     notes: conversion.notes,
     get counts() {
       return conversion.counts;
@@ -95,6 +95,11 @@ export function convertStream(source: Source, options: ConvertTreeOptions = {}):
     },
     close: () => source.close(),
   };
+}
+
+/** What was proven of nodes says nothing of keys: two may become one. */
+function infoOf({ info: { largestRecord: _, ...info } }: Source): SourceInfo {
+  return { ...info, api: 'v3', order: 'tree' };
 }
 
 function refuseOthers({ info: { api, order } }: Source): void {

@@ -7,7 +7,7 @@ import { isRepository } from '../locations/repository.js';
 import { openSource, refuseStrayFlags, type SourceRequest, withNames, withObjects } from '../locations/source.js';
 import type { ByteSource } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
-import { closing, type Source } from '../model/source.js';
+import { closing, delegate, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
 
 /**
@@ -18,9 +18,19 @@ import { archiveSource } from '../readers/archive.js';
  */
 export async function openProven(request: SourceRequest, run: RunContext): Promise<Source> {
   return openArchiveFirst(request, run, async (bytes, limits) => {
-    await proveArchive(bytes, run, limits);
-    return archiveSource(await openArchive(bytes, limits), bytes.name, request.selection);
+    const largestRecord = await proveAndMeasure(bytes, run, limits);
+    const source = archiveSource(await openArchive(bytes, limits), bytes.name, request.selection);
+    return { ...delegate(source), info: { ...source.info, largestRecord } };
   });
+}
+
+/** @returns the bytes of the largest record */
+async function proveAndMeasure(bytes: ByteSource, run: RunContext, limits: ArchiveLimits): Promise<number> {
+  let largest = 0;
+  for await (const { starts, ends, count } of provenRecords(bytes, run, limits)) {
+    for (let i = 0; i < count; i++) largest = Math.max(largest, (ends[i] as number) - (starts[i] as number));
+  }
+  return largest;
 }
 
 /**

@@ -5,9 +5,13 @@ import { decodeKeyValue, encodeKeyValue } from '../wire/keyvalue.js';
 /** What a record's value becomes; the value itself, or undefined, to leave it. */
 export type ReplaceValue = (key: Buffer, value: Buffer) => Promise<Buffer | undefined> | Buffer | undefined;
 
-/** The same source of v3 records with some values replaced. A batch with none replaced goes on as it is. */
+/**
+ * The same source of v3 records with some values replaced. A batch with none replaced goes on as it
+ * is. Whatever was proven of the records no longer counts: a value may be refused, or grow.
+ */
 export function replaceValues(source: Source, replace: ReplaceValue): Source {
-  return { ...delegate(source), records: () => replaced(source.records(), replace) };
+  const { largestRecord: _, ...info } = source.info;
+  return { ...delegate(source), info, records: () => replaced(source.records(), replace) };
 }
 
 async function* replaced(batches: AsyncIterable<RecordBatch>, replace: ReplaceValue): AsyncGenerator<RecordBatch> {

@@ -41,6 +41,11 @@ export interface SourceInfo {
   readonly selection: KeySelection;
   /** Number of records, where the source knows it beforehand (for progress only). */
   readonly estimatedRecords?: number;
+  /**
+   * Bytes of the largest record, where every record has been proven: none can turn out to be bad when
+   * others were written already.
+   */
+  readonly largestRecord?: number;
 }
 
 /** Something records are read from, pinned to one revision. Opened by a reader, closed by its user. */

@@ -1,6 +1,8 @@
+import { showKey } from '../convert/key-text.js';
+import { FerryError } from '../errors.js';
 import type { Progress } from '../model/run.js';
 import { Ascent } from './live-v3-ascent.js';
-import { type Columns, everyIndex, sizeAt } from './live-v3-columns.js';
+import { type Columns, everyIndex, keyAt, sizeAt } from './live-v3-columns.js';
 import { Pacer, Pool } from './live-v3-pool.js';
 import type { TargetRecords } from './live-v3-stream.js';
 import { Transactions, type TransactionsOptions } from './live-v3-transactions.js';
@@ -17,6 +19,8 @@ export interface WriteOptions extends TransactionsOptions {
 export interface Expected {
   /** The target has none of the keys, nor any between them. */
   readonly targetEmpty: boolean;
+  /** Keys come in ascending order; false for a tree's. */
+  readonly inOrder: boolean;
   /** Keys that will be written, and their bytes, where that is known. */
   readonly totalRecords?: number;
   readonly totalBytes?: number;
@@ -43,6 +47,7 @@ export async function writeRecords(records: TargetRecords, expected: Expected, o
       const picked = sortOut(columns, verdicts, options, transactions);
       tally.records += columns.count;
       const isAbove = ascent.take(columns, picked);
+      if (!isAbove && expected.inOrder) throw outOfOrder(columns, picked);
       // Transactions on their way may be carried out in any order, and one whose guard is a span would find these in it.
       if (!isAbove && wasAbove) await pool.settle();
       wasAbove = isAbove;
@@ -80,6 +85,10 @@ function sortOut(columns: Columns, { states }: Verdicts, options: WriteOptions, 
   return picked;
 }
 
-function report({ targetEmpty: _, ...totals }: Expected, { tally, progress }: WriteOptions): void {
+function outOfOrder(columns: Columns, picked: readonly number[]): FerryError {
+  return new FerryError('damaged', `the source's keys are not in order at ${showKey(keyAt(columns, picked[0] as number))}`);
+}
+
+function report({ targetEmpty: _, inOrder: __, ...totals }: Expected, { tally, progress }: WriteOptions): void {
   progress({ phase: 'writing', records: tally.written + tally.overwritten, bytes: tally.bytes, ...totals });
 }

@@ -7,6 +7,7 @@ import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type Source } from '../model/source.js';
 import { tryAgain } from './live-v3-again.js';
 import { type AuthPlan, planAuth, writeAuth } from './live-v3-auth.js';
+import { spansAreEmpty } from './live-v3-empty.js';
 import { type ExtrasScope, extrasScope, onlyOurs, removeExtras, scopeOf } from './live-v3-extras.js';
 import { LeaseTable } from './live-v3-lease-table.js';
 import { TargetLeases } from './live-v3-leases.js';
@@ -21,6 +22,8 @@ export type { WriteMemory } from './live-v3-memory.js';
 export type { RestoreV3Options, RestoreV3Report } from './live-v3-options.js';
 
 const DEFAULT_IN_FLIGHT = 8;
+/** Room for what a request adds to a record: its frame, and its key once more in a guard. */
+const REQUEST_FRAME = 64 * 1024;
 
 /**
  * Writes a source into a live v3 cluster. Whatever could stand against it is looked for before the
@@ -79,8 +82,9 @@ class Restore {
     const leases = await this.#leases();
     const authNotes = new NoteBook();
     const auth = await this.#planAuth(authNotes);
-    const { tally, notes } =
-      this.#source.info.order === 'tree' ? await this.#write({ targetEmpty: true }, leases) : await this.#compareAndWrite(leases);
+    const { tally, notes } = (await this.#isFreeOfDoubt())
+      ? await this.#write({ targetEmpty: true, inOrder: this.#source.info.order === 'key', ...this.#estimate() }, leases)
+      : await this.#compareAndWrite(leases);
     notes.merge(leases.notes.list());
     notes.merge(authNotes.list());
     if (scope !== undefined) await this.#removeExtras(scope, tally, notes);
@@ -115,9 +119,27 @@ class Restore {
     return undefined;
   }
 
+  /**
+   * Whether nothing can be found wrong by comparing before the first write: the records were proven,
+   * keep their order and stay apart under their new names, none is too large, and the target holds
+   * nothing where they go. Of a tree that is being read, whoever reads it has seen to that.
+   */
+  async #isFreeOfDoubt(): Promise<boolean> {
+    const { order, largestRecord, selection: ofSource } = this.#source.info;
+    if (order === 'tree') return true;
+    const { mapping = SAME_KEYS, selection = EVERYTHING, maxRequestBytes = DEFAULT_MAX_BYTES, deleteExtra = 'no' } = this.#o;
+    if (this.#dryRun || deleteExtra !== 'no' || !mapping.keepsApart) return false;
+    if (largestRecord === undefined || largestRecord + REQUEST_FRAME > Math.min(maxRequestBytes, DEFAULT_MAX_BYTES)) return false;
+    return spansAreEmpty(extrasScope('everything', selection, ofSource, mapping).spans, this.#target);
+  }
+
+  #estimate(): { readonly totalRecords?: number } {
+    const { estimatedRecords } = this.#source.info;
+    return estimatedRecords === undefined ? {} : { totalRecords: estimatedRecords };
+  }
+
   /** Writes the records, unless there is nothing to write; then the plan is what was done. */
   async #compareAndWrite(leases: TargetLeases): Promise<Done> {
-    const { estimatedRecords } = this.#source.info;
     const plan = await planRestore(this.#records, {
       cluster: this.#cluster,
       target: this.#target,
@@ -125,11 +147,11 @@ class Restore {
       onConflict: this.#o.onConflict ?? 'fail',
       dryRun: this.#dryRun,
       run: this.#run,
-      ...(estimatedRecords === undefined ? {} : { totalRecords: estimatedRecords }),
+      ...this.#estimate(),
     });
     const totalRecords = plan.tally.written + plan.tally.overwritten;
     if (this.#dryRun || totalRecords === 0) return plan;
-    return this.#write({ targetEmpty: plan.targetEmpty, totalRecords, totalBytes: plan.tally.bytes }, leases);
+    return this.#write({ targetEmpty: plan.targetEmpty, inOrder: true, totalRecords, totalBytes: plan.tally.bytes }, leases);
   }
 
   async #write(expected: Expected, leases: TargetLeases): Promise<Done> {

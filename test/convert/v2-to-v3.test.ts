@@ -360,3 +360,10 @@ test('tree order puts parents first and siblings by bytes', () => {
     }),
   );
 });
+
+test('what was proven of nodes does not count for keys', async () => {
+  const tree = treeOf(file('/a'));
+  const proven = { ...tree, info: { ...tree.info, largestRecord: 10 } };
+  expect((await convertTree(proven)).info.largestRecord).toBeUndefined();
+  expect(convertStream(proven).info.largestRecord).toBeUndefined();
+});
