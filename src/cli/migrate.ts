@@ -4,9 +4,10 @@ import type { MigrateReport } from '../jobs/migrate.js';
 import { parseLocation } from '../locations/parse.js';
 import { readingSide, sealOptions, sealWith } from './age-options.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
-import { formatBytes, formatDuration, plural } from './format.js';
-import { archiveJson, notesJson, snapshotJson } from './json.js';
 import { backFlags, backOptions } from './migrate-back.js';
+import { exitOfMigration, migrationJson, proofText, type RunFacts, summaryOf, verdictOf } from './migrate-report.js';
+import { matchedRules } from './migrate-rules.js';
+import { checkReportFiles, writeReports } from './migrate-write-report.js';
 import {
   compressOption,
   connectionOptions,
@@ -20,14 +21,14 @@ import {
   spoolOptions,
 } from './options.js';
 import { tellReport } from './report.js';
+import { reportFiles } from './report-file.js';
 import { defined, sourceLocation, sourceRequest } from './requests.js';
 import { SIDES_HELP, settingsOfSides, twoSidedOptions } from './sides.js';
 import { stateOption, statePlace } from './state.js';
-import type { Terminal } from './terminal.js';
+import { say, type Terminal } from './terminal.js';
 import { treeOptions, treeRules } from './tree-options.js';
 import { toolVersion } from './version.js';
 import { writeOptions, writerOptions } from './write-options.js';
-import { writtenText } from './written.js';
 
 const { 'with-auth': _auth, 'delete-extra': _extra, 'lease-ttl': _ttl, ...treeWriteOptions } = writeOptions;
 
@@ -38,6 +39,13 @@ const build = (yargs: Argv) =>
       to: { type: 'string', demandOption: true, describe: 'Live cluster, snapshot file (.db), or archive (.tar, or - for stdout)' },
       'dry-run': { type: 'boolean', describe: 'Say what would be written, write nothing' },
       overwrite: { type: 'boolean', describe: 'Replace an existing file' },
+      report: {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'Keep the report in this file, as its ending says: .json, or .html, a page of its own (repeatable)',
+      },
+      proof: { type: 'boolean', default: true, describe: 'Read the target back at the end and compare it (--no-proof: do not)' },
       ...treeOptions,
       ...compressOption,
       ...hiddenOption,
@@ -65,7 +73,7 @@ const build = (yargs: Argv) =>
         ['back from v3 to v2', 'etcdferry migrate --to-api v2 --from http://127.0.0.1:12379 --to http://127.0.0.1:2379'],
       ),
     )
-    .epilogue(`${SIDES_HELP}\n\n${exitStatus(0, 1, 2, 3, 10, 11, 12, 13, 130)}`);
+    .epilogue(`${SIDES_HELP}\n\n${exitStatus(0, 1, 2, 3, 4, 10, 11, 12, 13, 130)}`);
 
 type Arguments = Declared<typeof build>;
 
@@ -78,6 +86,8 @@ export const migrateCommand: Command<Arguments> = {
 
 async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
   const { migrate } = await import('../jobs/migrate.js');
+  const reports = reportFiles(args.report);
+  await checkReportFiles(reports);
   const to = parseLocation(args.to);
   const live = { from: sourceLocation(args, terminal).kind === 'live', to: to.kind === 'live' };
   const connections = settingsOfSides(args, terminal, live);
@@ -85,7 +95,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const seal = sealWith(args);
   if (live.to && seal !== undefined) throw new FerryError('usage', `${to.text} is a live cluster; only an archive can be encrypted`);
   const { run: context, display } = shownRun(terminal, args);
-  const started = performance.now();
+  const [started, startedAt] = [performance.now(), Date.now()];
   const report = await migrate(
     {
       from,
@@ -105,47 +115,28 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
       ...backFlags(args),
       rules: treeRules(args, args['to-api'] === 'v2'),
       state: statePlace(args, terminal),
+      proof: args.proof,
       ...defined('kubernetesProtobuf', args['kubernetes-protobuf']),
       compress: args.compress,
       toolVersion: toolVersion(),
     },
     context,
   ).finally(() => display.clear());
-  const milliseconds = performance.now() - started;
-  const stdoutTaken = to.kind === 'stdio';
-  return tellReport(
-    { summary: summary(report, milliseconds), document: reportJson(report, milliseconds), notes: report.notes, stdoutTaken },
-    args,
-    terminal,
-  );
+  const facts = { milliseconds: performance.now() - started, startedAt, toolVersion: toolVersion() };
+  await writeReports(reports, { report, facts, rules: report.counts === undefined ? [] : matchedRules(args, report.counts) });
+  return tellMigration(report, facts, args, terminal, to.kind === 'stdio');
 }
 
-function summary(report: MigrateReport, milliseconds: number): string {
-  const { source, archive, written, snapshot, keys } = report;
-  const back = source.api === 'v3';
-  const what = back ? 'node' : 'key';
-  const from = `${source.location} at ${back ? 'revision' : 'index'} ${source.revision}`;
-  const took = `(${formatDuration(milliseconds)})`;
-  if (written !== undefined) return `${from} to ${report.to}: ${writtenText(written, what)} ${took}`;
-  const bytes = archive?.size ?? snapshot?.bytes;
-  const size = bytes === undefined ? '' : `, ${formatBytes(bytes)}`;
-  return `${from} to ${report.to}: ${report.dryRun ? 'would write' : 'wrote'} ${plural(keys, what)}${size} ${took}`;
-}
-
-/** The document that `migrate --json` prints. */
-function reportJson(report: MigrateReport, milliseconds: number): object {
-  const { source, written, archive, snapshot } = report;
-  const { notes: _, ...counts } = written ?? { notes: [] };
-  return {
-    schema: 'etcdferry.migrate/v1',
-    dryRun: report.dryRun,
-    source: { kind: source.kind, location: source.location, [source.api === 'v2' ? 'index' : 'revision']: source.revision },
-    to: report.to,
-    [source.api === 'v2' ? 'keys' : 'nodes']: report.keys,
-    ...(written === undefined ? {} : { written: counts }),
-    ...(archive === undefined ? {} : { archive: archiveJson(archive, report.to) }),
-    ...(snapshot === undefined ? {} : { snapshot: snapshotJson(snapshot, report.to) }),
-    seconds: Math.round(milliseconds) / 1000,
-    notes: notesJson(report.notes),
-  };
+async function tellMigration(
+  report: MigrateReport,
+  facts: RunFacts,
+  args: { readonly json?: boolean | undefined; readonly quiet?: boolean | undefined },
+  terminal: Terminal,
+  stdoutTaken: boolean,
+): Promise<number> {
+  const { notes, proof } = report;
+  await tellReport({ summary: summaryOf(report, facts), document: migrationJson(report, facts), notes, stdoutTaken }, args, terminal);
+  const differs = verdictOf(report) === 'differs';
+  if (proof !== undefined && args.json !== true && (differs || args.quiet !== true)) say(terminal, proofText(proof));
+  return exitOfMigration(report);
 }

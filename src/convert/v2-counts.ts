@@ -28,6 +28,8 @@ export interface TreeCounts {
   /** Keys made of files and of markers. */
   readonly keys: number;
   readonly markers: number;
+  /** Keys with an expiration. */
+  readonly mortalKeys: number;
   readonly bytes: number;
   readonly leases: number;
   /** In tree order; those beyond the first thousand are counted under an empty prefix, last. */
@@ -49,6 +51,7 @@ export class TreeCounter {
     emptyDirectories: 0,
     keys: 0,
     markers: 0,
+    mortalKeys: 0,
     bytes: 0,
   };
   readonly mapped: number[] = [];

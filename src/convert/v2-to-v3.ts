@@ -74,8 +74,8 @@ export async function convertTree(source: Source, options: ConvertTreeOptions = 
 }
 
 /**
- * The same of a tree that is read once only, so leases are told of one by one (`leaseOf`). Notes and
- * counts are whole once `records()`, to be called once, has ended.
+ * The same of a tree that is read once only, so leases are told of one by one (`leaseOf`). Notes,
+ * counts and `leases()` are whole once `records()`, to be called once, has ended.
  */
 export function convertStream(source: Source, options: ConvertTreeOptions = {}): ConvertedTree {
   refuseOthers(source);
@@ -86,7 +86,7 @@ export function convertStream(source: Source, options: ConvertTreeOptions = {}):
     get counts() {
       return conversion.counts;
     },
-    leases: async function* () {},
+    leases: () => conversion.leases(),
     leaseOf: (id) => conversion.leaseOf(id),
     auth: () => source.auth(),
     records: async function* () {
@@ -236,6 +236,7 @@ class TreeConversion {
     if (piece >= 0) this.#counter.mapped[piece] = (this.#counter.mapped[piece] ?? 0) + 1;
     if (expiration === 0n) return;
     this.#leases.see(expiration);
+    this.#counter.counts.mortalKeys++;
     const [code, message] = TTL_NOTES[(this.#o.ttl ?? EXACT_TTL).kind];
     if (code !== 'expiration-rounded' || expiration % this.#unit() !== 0n) this.notes.add(code, message, { example: showKey(node.path) });
   }

@@ -1,11 +1,15 @@
 import type { ArchiveAccount } from '../archive/account.js';
 import { distinctKeys } from '../convert/distinct-keys.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
-import { type ConvertTreeOptions, convertStream, convertTree } from '../convert/v2-to-v3.js';
+import type { TreeCounts } from '../convert/v2-counts.js';
+import { type ConvertedTree, type ConvertTreeOptions, convertStream, convertTree } from '../convert/v2-to-v3.js';
 import { FerryError } from '../errors.js';
+import { runtimePrefixes } from '../kubernetes/select.js';
 import { detect } from '../locations/detect.js';
 import type { SourceRequest } from '../locations/source.js';
 import { type NewFile, newFileKind } from '../locations/target.js';
+import type { AuthData } from '../model/auth.js';
+import type { RecordBatch } from '../model/batch.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { delegate, type Source, type SourceInfo } from '../model/source.js';
@@ -16,6 +20,9 @@ import { asProtobuf } from './kubernetes-protobuf.js';
 import { migrateBack } from './migrate-back.js';
 import { remembering } from './migrate-memory.js';
 import type { StatePlace } from './migrate-state.js';
+import { type Duration, Durations } from './migration-durations.js';
+import { type MigrationProof, proveMigration } from './migration-proof.js';
+import { readBackRequest } from './migration-target.js';
 import { openProven } from './proven-source.js';
 import { writeArchive, writeSnapshot } from './write-file.js';
 import { isEmptyTarget, type LiveTarget, type Remember, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
@@ -30,6 +37,8 @@ export interface MigrateOptions {
   readonly to: { readonly live: LiveTarget } | { readonly file: NewFile };
   readonly write: WriteOptions;
   readonly rules?: TreeRules;
+  /** Read the target back when it is written, and compare; true unless given. */
+  readonly proof?: boolean;
   /** Make the JSON that Kubernetes 1.5 and older stored what later ones store: protobuf. */
   readonly kubernetesProtobuf?: boolean;
   /** The other way round: `v2` carries v3 keys back to a tree. */
@@ -56,6 +65,14 @@ export interface MigrateReport {
   readonly snapshot?: WriteSnapshotReport;
   readonly dryRun: boolean;
   readonly notes: readonly Note[];
+  /** The tree in numbers. */
+  readonly counts?: TreeCounts;
+  /** Users and roles of the v2 API, where the source tells of any. */
+  readonly auth?: AuthData;
+  /** What reading the target back has shown; undefined where it was not done. */
+  readonly proof?: MigrationProof;
+  /** The parts of the run, in their order. */
+  readonly durations?: readonly Duration[];
 }
 
 /**
@@ -68,6 +85,8 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
   if (options.toApi === 'v2') return migrateBack(options, run);
   const { from, write } = options;
   const once = await canStream(options, run);
+  const durations = new Durations();
+  durations.begin('reading the source');
   const tree = await openTree({ ...from, once }, run);
   try {
     if (tree.info.api !== 'v2') {
@@ -76,14 +95,77 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
       });
     }
     const as = { ...options.rules, selection: from.selection, mapping: write.mapping ?? SAME_KEYS };
+    durations.begin('converting');
     const converted = once ? convertStream(tree, as) : await convertTree(tree, as);
+    const auth = await authOf(converted);
     const stored = options.kubernetesProtobuf === true ? asProtobuf(converted) : converted;
-    const carried = (source: Source): Promise<Done> => carry(source, options, run);
-    const done = once ? await carried(stored) : await inKeyOrder(stored, write.tmpDir, run, carried);
-    return { source: tree.info, keys: converted.counts.keys, dryRun: write.dryRun === true, ...done };
+    const done = once
+      ? await streamAndProve(stored, options, durations, run)
+      : await inKeyOrder(stored, write.tmpDir, run, (source) => carryAndProve(source, options, durations, run));
+    const { counts } = converted;
+    return {
+      source: tree.info,
+      keys: counts.keys,
+      dryRun: write.dryRun === true,
+      ...done,
+      counts,
+      ...(auth === undefined ? {} : { auth }),
+      durations: durations.list(),
+    };
   } finally {
     await tree.close();
   }
+}
+
+async function carryAndProve(source: Source, options: MigrateOptions, durations: Durations, run: RunContext): Promise<Done> {
+  durations.begin('writing');
+  const done = await carry(source, options, run);
+  if (options.write.dryRun === true || options.proof === false) return done;
+  durations.begin('reading the target back');
+  return prove(source, done, options, run);
+}
+
+/** Writes what can be read once only, and keeps it in the order of keys for the proof. */
+async function streamAndProve(stream: Source, options: MigrateOptions, durations: Durations, run: RunContext): Promise<Done> {
+  durations.begin('reading and writing');
+  if (options.proof === false) return carry(stream, options, run);
+  await using sorter = new RecordSorter({ findKey: findKeyValueKey, tmpDir: options.write.tmpDir }, run);
+  const done = await carry({ ...delegate(stream), records: () => keeping(stream.records(), sorter) }, options, run);
+  durations.begin('reading the target back');
+  await sorter.finish();
+  const kept = { ...delegate(stream), info: { ...stream.info, order: 'key' }, records: () => sorter.batches() } as const;
+  return prove(kept, done, options, run);
+}
+
+async function* keeping(batches: AsyncIterable<RecordBatch>, sorter: RecordSorter): AsyncGenerator<RecordBatch> {
+  for await (const batch of batches) {
+    await sorter.add(batch);
+    yield batch;
+  }
+}
+
+async function prove(source: Source, done: Done, options: MigrateOptions, run: RunContext): Promise<Done> {
+  const target = readBackRequest(options);
+  if (target === undefined) return done;
+  const proof = await proveMigration({ source, target, leftAlone: leftAlone(done, options), skipped: done.written?.skipped ?? 0 }, run);
+  return { ...done, proof };
+}
+
+/** A Kubernetes that runs on the target keeps its own keys (see writeLive). */
+function leftAlone({ notes }: Done, { write }: MigrateOptions): Buffer[] {
+  return notes.some(({ code }) => code === 'kubernetes-runtime-left-alone') ? runtimePrefixes(write.etcdPrefixes) : [];
+}
+
+/** Users and roles of the v2 API, and a note that they are not migrated. */
+async function authOf(converted: ConvertedTree): Promise<AuthData | undefined> {
+  const auth = await converted.auth();
+  if (auth === undefined) return undefined;
+  for (const user of auth.users) {
+    const message = 'users of the v2 API, to be made again: no server tells or takes a password';
+    converted.notes.add('v2-users', message, { example: user.name });
+  }
+  for (const role of auth.roles) converted.notes.add('v2-roles', 'roles of the v2 API, to be made again', { example: role.name });
+  return auth;
 }
 
 /**

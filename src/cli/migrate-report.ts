@@ -1,0 +1,145 @@
+import { prefixEnd } from '../convert/prefix.js';
+import { worstExit } from '../errors.js';
+import type { MigrateReport } from '../jobs/migrate.js';
+import { isProven, type MigrationProof } from '../jobs/migration-proof.js';
+import type { AuthData, Permission } from '../model/auth.js';
+import { formatBytes, formatCount, formatDuration, formatKey, plural } from './format.js';
+import { archiveJson, bytesField, hexId, notesJson, snapshotJson } from './json.js';
+import { exitOfNotes } from './notes.js';
+import { writtenText } from './written.js';
+
+/** What a migration came to, in one word. */
+export type Verdict = 'complete' | 'left-out' | 'differs' | 'planned';
+
+/** What is told of a run beside what the job reports. */
+export interface RunFacts {
+  readonly milliseconds: number;
+  /** When it began, in milliseconds since the Unix epoch. */
+  readonly startedAt: number;
+  readonly toolVersion: string;
+}
+
+export function verdictOf(report: MigrateReport): Verdict {
+  if (report.proof !== undefined && !isProven(report.proof)) return 'differs';
+  if (report.dryRun) return 'planned';
+  return report.notes.some(({ lossy }) => lossy) ? 'left-out' : 'complete';
+}
+
+/** 4 when the target differs, 3 when something was left out against the user's wish, else 0. */
+export function exitOfMigration(report: MigrateReport): number {
+  return worstExit([verdictOf(report) === 'differs' ? 4 : 0, exitOfNotes(report.notes)]);
+}
+
+/** The one line that says what was done. */
+export function summaryOf(report: MigrateReport, { milliseconds }: RunFacts): string {
+  const { source, archive, written, snapshot, keys } = report;
+  const back = source.api === 'v3';
+  const what = back ? 'node' : 'key';
+  const from = `${source.location} at ${back ? 'revision' : 'index'} ${source.revision}`;
+  const took = `(${formatDuration(milliseconds)})`;
+  if (written !== undefined) return `${from} to ${report.to}: ${writtenText(written, what)} ${took}`;
+  const bytes = archive?.size ?? snapshot?.bytes;
+  const size = bytes === undefined ? '' : `, ${formatBytes(bytes)}`;
+  return `${from} to ${report.to}: ${report.dryRun ? 'would write' : 'wrote'} ${plural(keys, what)}${size} ${took}`;
+}
+
+/** What reading the target back has shown, in one line. */
+export function proofText(proof: MigrationProof): string {
+  const { keys, equal, expired, skipped, differing, revision, strayLeases } = proof;
+  const at = revision > 0n ? ` at revision ${revision}` : '';
+  const rest = [
+    ...(expired > 0 ? [`${formatCount(expired)} expired meanwhile`] : []),
+    ...(skipped > 0 ? [`${formatCount(skipped)} left as the target has them`] : []),
+  ];
+  if (isProven(proof)) {
+    const all = rest.length === 0 ? `all ${plural(keys, 'key')}` : `${formatCount(equal)} of ${plural(keys, 'key')}`;
+    return `proven: ${[`read back${at}, ${all} ${keys === 1 ? 'is' : 'are'} as in the source`, ...rest].join(', ')}${endsText(proof)}`;
+  }
+  const named = proof.differences.slice(0, 5).map(({ key, what }) => `${formatKey(key)} (${WHAT[what]})`);
+  const strays = proof.strays.slice(0, 5).map(({ id, seconds }) => `lease ${hexId(id)} (${strayText(seconds)})`);
+  const counts = [...(differing > 0 ? [plural(differing, 'key')] : []), ...(strayLeases > 0 ? [plural(strayLeases, 'lease')] : [])].join(
+    ' and ',
+  );
+  return `DIFFERS: read back${at}, ${counts} of ${plural(keys, 'key')} are not as in the source: ${[...named, ...strays].join(', ')}`;
+}
+
+export const WHAT = { missing: 'missing', value: 'another value', lease: 'another lease' } as const;
+
+export function strayText(seconds: number | undefined): string {
+  if (seconds === undefined) return 'not there';
+  return `ends ${Math.abs(Math.round(seconds))} s ${seconds > 0 ? 'later' : 'earlier'}`;
+}
+
+function endsText({ furthestEnd }: MigrationProof): string {
+  return furthestEnd === undefined ? '' : `; leases end within ${(Math.ceil(Math.abs(furthestEnd) * 10) / 10).toFixed(1)} s of their time`;
+}
+
+/** The document that `migrate --json` prints, and that `--report FILE.json` holds. */
+export function migrationJson(report: MigrateReport, facts: RunFacts): object {
+  const { source, written, archive, snapshot, auth, proof, durations } = report;
+  const { notes: _, ...counts } = written ?? { notes: [] };
+  const v2 = source.api === 'v2';
+  return {
+    schema: 'etcdferry.migrate/v1',
+    dryRun: report.dryRun,
+    ...(v2 ? { verdict: verdictOf(report) } : {}),
+    source: {
+      kind: source.kind,
+      location: source.location,
+      [v2 ? 'index' : 'revision']: source.revision,
+      ...(source.clusterId === undefined ? {} : { clusterId: hexId(source.clusterId) }),
+    },
+    to: report.to,
+    [v2 ? 'keys' : 'nodes']: report.keys,
+    ...(written === undefined ? {} : { written: counts }),
+    ...(archive === undefined ? {} : { archive: archiveJson(archive, report.to) }),
+    ...(snapshot === undefined ? {} : { snapshot: snapshotJson(snapshot, report.to) }),
+    ...treeJson(report),
+    ...(auth === undefined ? {} : { auth: authJson(auth) }),
+    ...(proof === undefined ? {} : { proof: proofJson(proof) }),
+    startedAt: new Date(facts.startedAt).toISOString(),
+    seconds: seconds(facts.milliseconds),
+    ...(durations === undefined
+      ? {}
+      : { durations: durations.map(({ phase, milliseconds }) => ({ phase, seconds: seconds(milliseconds) })) }),
+    notes: notesJson(report.notes),
+  };
+}
+
+function treeJson({ counts }: MigrateReport): object {
+  if (counts === undefined) return {};
+  const { prefixes, mapped: _, keys: __, ...tree } = counts;
+  return { tree: { ...tree, prefixes: prefixes.map(({ prefix, ...rest }) => ({ ...bytesField('prefix', prefix), ...rest })) } };
+}
+
+function proofJson({ differences, strays, furthestEnd, ...proof }: MigrationProof): object {
+  return {
+    ...proof,
+    ...(furthestEnd === undefined ? {} : { furthestEnd: Math.round(furthestEnd * 1000) / 1000 }),
+    differences: differences.map(({ key, what }) => ({ ...bytesField('key', key), what })),
+    strays: strays.map(({ id, seconds: apart }) => ({ lease: hexId(id), ...(apart === undefined ? {} : { seconds: apart }) })),
+  };
+}
+
+/** Users and roles without their passwords; what a role may do as v2 patterns. */
+export function authJson(auth: AuthData): object {
+  return {
+    ...(auth.enabled === undefined ? {} : { enabled: auth.enabled }),
+    users: auth.users.map(({ name, roles }) => ({ name, roles })),
+    roles: auth.roles.map(({ name, permissions }) => ({
+      name,
+      permissions: permissions.map((permission) => ({ type: permission.type, pattern: patternOf(permission) })),
+    })),
+  };
+}
+
+/** A permission's range as v2 spells it: `/app/*` for a prefix. */
+export function patternOf({ key, rangeEnd }: Permission): string {
+  if (rangeEnd.length === 0) return formatKey(key);
+  if (key.equals(rangeEnd) && key.length === 1 && key[0] === 0) return '*';
+  return prefixEnd(key)?.equals(rangeEnd) === true ? `${formatKey(key)}*` : `${formatKey(key)} to ${formatKey(rangeEnd)}`;
+}
+
+function seconds(milliseconds: number): number {
+  return Math.round(milliseconds) / 1000;
+}

@@ -1,0 +1,30 @@
+import { Readable } from 'node:stream';
+import type { SourceRequest } from '../locations/source.js';
+import { EVERYTHING } from '../model/source.js';
+import type { MigrateOptions } from './migrate.js';
+
+const SLASH = Buffer.from('/');
+
+/**
+ * The target of a migration as a source, to be read back: of a cluster no more than where the tree's
+ * keys lie.
+ *
+ * @returns undefined for stdout, which nobody can read back
+ */
+export function readBackRequest({ to, from, write }: MigrateOptions): SourceRequest | undefined {
+  const rest = { tmpDir: write.tmpDir, stdin: Readable.from([]) };
+  if ('file' in to) {
+    const { location } = to.file;
+    return location.kind === 'stdio' ? undefined : { ...rest, location, connection: {}, selection: EVERYTHING };
+  }
+  const { endpoints, connection } = to.live;
+  const chosen = from.selection.prefixes.filter((prefix) => prefix.length > 0);
+  const prefixes = (chosen.length === 0 ? [SLASH] : chosen).flatMap((prefix) => write.mapping?.mapPrefix(prefix) ?? [prefix]);
+  return {
+    ...rest,
+    location: { kind: 'live', text: endpoints.join(','), endpoints },
+    connection,
+    api: 'v3',
+    selection: { prefixes, excludePrefixes: [] },
+  };
+}
