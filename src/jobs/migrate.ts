@@ -134,7 +134,7 @@ async function streamAndProve(stream: Source, options: MigrateOptions, durations
   durations.begin('reading the target back');
   await sorter.finish();
   const kept = { ...delegate(stream), info: { ...stream.info, order: 'key' }, records: () => sorter.batches() } as const;
-  return prove(kept, done, options, run);
+  return await prove(kept, done, options, run);
 }
 
 async function* keeping(batches: AsyncIterable<RecordBatch>, sorter: RecordSorter): AsyncGenerator<RecordBatch> {

@@ -9,13 +9,14 @@ const SLASH = Buffer.from('/');
  * The target of a migration as a source, to be read back: of a cluster no more than where the tree's
  * keys lie.
  *
- * @returns undefined for stdout, which nobody can read back
+ * @returns undefined for stdout, and for what is encrypted for somebody else: neither can be read back
  */
 export function readBackRequest({ to, from, write }: MigrateOptions): SourceRequest | undefined {
   const rest = { tmpDir: write.tmpDir, stdin: Readable.from([]) };
   if ('file' in to) {
-    const { location } = to.file;
-    return location.kind === 'stdio' ? undefined : { ...rest, location, connection: {}, selection: EVERYTHING };
+    const { location, seal, s3 } = to.file;
+    if (location.kind === 'stdio' || seal !== undefined) return undefined;
+    return { ...rest, location, connection: {}, selection: EVERYTHING, ...(s3 === undefined ? {} : { s3 }) };
   }
   const { endpoints, connection } = to.live;
   const chosen = from.selection.prefixes.filter((prefix) => prefix.length > 0);
