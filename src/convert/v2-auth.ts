@@ -22,11 +22,15 @@ export interface RawV2Auth {
 export function authOfV2({ enabled, users, roles }: RawV2Auth): AuthData | undefined {
   const auth: AuthData = {
     enabled,
-    users: users.map(userOf).filter((user) => user !== undefined),
-    roles: roles.map(roleOf).filter((role) => role !== undefined),
+    users: byName(users.map(userOf).filter((user) => user !== undefined)),
+    roles: byName(roles.map(roleOf).filter((role) => role !== undefined)),
   };
   const madeByUsers = auth.users.length > 0 || auth.roles.some(({ name }) => name !== 'root' && name !== 'guest');
   return madeByUsers || enabled === true ? auth : undefined;
+}
+
+function byName<T extends { readonly name: string }>(all: T[]): T[] {
+  return all.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 function userOf(raw: unknown): User | undefined {
