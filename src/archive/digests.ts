@@ -5,9 +5,15 @@ import type { ContentDigests } from './manifest.js';
 import type { Spans } from './spans.js';
 
 /** Gathered before it is hashed: each call of `update` costs about half a microsecond. */
-const SCRATCH = 256 * 1024;
+const SCRATCH = 128 * 1024;
+/** Records are brought into the scratch's memory in pieces of so many bytes, and moved within it: copies between two memories cost more each. */
+const WINDOW = 128 * 1024;
 /** Larger values are hashed where they lie. */
 const LARGE = 32 * 1024;
+/** Records whose keys and values are gathered at once. */
+const TOGETHER = 256;
+/** Numbers kept of a record: length, start and end of its key, and of its value. */
+const SPAN_NUMBERS = 6;
 
 /**
  * The two content digests, taken as records go by: SHA-256 over the concatenated SHA-256s of runs of
@@ -21,29 +27,44 @@ export class DigestTaker {
   #inRun = 0;
   /** Where bytes of the current buffer not yet in `records` begin. */
   #from = 0;
-  readonly #scratch: Buffer = Buffer.allocUnsafeSlow(SCRATCH);
+  /** Of the current buffer: where keys and values lie that are not yet in `values`. */
+  readonly #spans = new Uint32Array(TOGETHER * SPAN_NUMBERS);
+  #waiting = 0;
+  /** What is to be hashed, and behind it the window. */
+  readonly #scratch: Buffer = Buffer.allocUnsafe(SCRATCH + WINDOW);
   #used = 0;
+  /** The part of the current buffer that is in the window. */
+  #windowFrom = 0;
+  #windowTo = 0;
 
   /**
-   * Takes the next record. Records of one buffer lie one behind the other, each after its length.
+   * Takes the next record. Records of one buffer lie one behind the other, each after its length, and
+   * stay as they are until the buffer is left.
    *
    * @param end just past the record in `bytes`
    * @param spans where its key and value lie
    */
   add(bytes: Buffer, end: number, spans: Spans): void {
-    this.#gather(bytes, spans.keyLengthAt, spans.keyStart, spans.keyEnd);
-    this.#gather(bytes, spans.valueLengthAt, spans.valueStart, spans.valueEnd);
+    const all = this.#spans;
+    let at = this.#waiting * SPAN_NUMBERS;
+    all[at++] = spans.keyLengthAt;
+    all[at++] = spans.keyStart;
+    all[at++] = spans.keyEnd;
+    all[at++] = spans.valueLengthAt;
+    all[at++] = spans.valueStart;
+    all[at] = spans.valueEnd;
+    this.#waiting++;
     this.#inRun++;
-    if (this.#inRun < DIGEST_RUN) return;
-    this.#take(bytes, end);
-    this.#from = end;
-    this.#closeRun();
+    if (this.#waiting === TOGETHER || this.#inRun === DIGEST_RUN) this.#take(bytes, end);
+    if (this.#inRun === DIGEST_RUN) this.#closeRun();
   }
 
   /** To be called when a buffer has been used up, before its memory is used again. */
   leave(bytes: Buffer, end: number): void {
     this.#take(bytes, end);
     this.#from = 0;
+    this.#windowFrom = 0;
+    this.#windowTo = 0;
   }
 
   /** Both digests in hex; nothing may be added after. */
@@ -54,25 +75,38 @@ export class DigestTaker {
 
   #take(bytes: Buffer, end: number): void {
     if (end > this.#from) this.#records.update(bytes.subarray(this.#from, end));
+    this.#from = end;
+    const spans = this.#spans;
+    for (let at = 0; at < this.#waiting * SPAN_NUMBERS; at += 3) {
+      this.#gather(bytes, spans[at] as number, spans[at + 1] as number, spans[at + 2] as number, end);
+    }
+    this.#waiting = 0;
   }
 
-  /** Length and bytes stand side by side in the message; they are copied as they are when the length is in its shortest form. */
-  #gather(bytes: Buffer, lengthAt: number, start: number, end: number): void {
+  /**
+   * Length and bytes stand side by side in the message; they are copied as they are when the length is in its shortest form.
+   *
+   * @param limit just past the last byte of the buffer that is there
+   */
+  #gather(bytes: Buffer, lengthAt: number, start: number, end: number, limit: number): void {
     const length = end - start;
     if (this.#used + length + 8 > SCRATCH) this.#flush();
-    if (start - lengthAt !== varintLength(length) || length > LARGE) {
-      this.#used = writeVarint(this.#scratch, this.#used, length);
-      if (length > LARGE) {
-        this.#flush();
-        this.#values.update(bytes.subarray(start, end));
-        return;
-      }
-      bytes.copy(this.#scratch, this.#used, start, end);
-      this.#used += length;
+    const asItIs = start - lengthAt === varintLength(length);
+    if (!asItIs) this.#used = writeVarint(this.#scratch, this.#used, length);
+    const from = asItIs ? lengthAt : start;
+    if (end - from > LARGE) {
+      this.#flush();
+      this.#values.update(bytes.subarray(from, end));
       return;
     }
-    bytes.copy(this.#scratch, this.#used, lengthAt, end);
-    this.#used += end - lengthAt;
+    if (from < this.#windowFrom || end > this.#windowTo) {
+      this.#windowFrom = from;
+      this.#windowTo = Math.min(limit, from + WINDOW);
+      bytes.copy(this.#scratch, SCRATCH, from, this.#windowTo);
+    }
+    const at = SCRATCH + from - this.#windowFrom;
+    this.#scratch.copyWithin(this.#used, at, at + end - from);
+    this.#used += end - from;
   }
 
   #flush(): void {

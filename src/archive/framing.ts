@@ -2,58 +2,41 @@ import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
 
 /**
- * Splits decompressed bytes into their messages: each a varint length and as many bytes. Counted
- * first, so that no more is allocated than is there.
+ * Splits decompressed bytes into their messages: each a varint length and as many bytes.
  *
  * @param raw stays in use by the batch
- * @param count messages that must be there
+ * @param count messages that must be there; each takes a byte at least, so no more than that are believed
  * @param maxRecordSize largest message taken, in bytes
  * @param where entry and offset, for messages
  * @throws FerryError `damaged` when lengths do not add up, or to another count; `failed` for a record over the limit
  */
 export function splitFrames(raw: Buffer, count: number, maxRecordSize: number, where: string): RecordBatch {
-  const found = countFrames(raw, maxRecordSize, where);
-  if (found !== count) throw new FerryError('damaged', `${where}: holds ${found} records, the manifest states ${count}`);
-  const starts = new Uint32Array(count);
-  const ends = new Uint32Array(count);
-  let at = 0;
-  for (let i = 0; i < count; i++) {
-    let length = 0;
-    let scale = 1;
-    for (let byte = 0x80; byte >= 0x80; scale *= 128) {
-      byte = raw[at++] as number;
-      length += (byte & 0x7f) * scale;
-    }
-    starts[i] = at;
-    at += length;
-    ends[i] = at;
-  }
-  return { bytes: raw, starts, ends, count };
-}
-
-function countFrames(raw: Buffer, maxRecordSize: number, where: string): number {
-  let count = 0;
-  let at = 0;
-  while (at < raw.length) {
+  const capacity = Math.min(count, raw.length);
+  const starts = new Uint32Array(capacity);
+  const ends = new Uint32Array(capacity);
+  let found = 0;
+  for (let at = 0; at < raw.length; found++) {
     const lengthAt = at;
     let length = 0;
     let scale = 1;
     let byte = 0x80;
     while (byte >= 0x80) {
-      if (at >= raw.length || at - lengthAt >= 5) throw cut(where, count);
+      if (at >= raw.length || at - lengthAt >= 5) throw cut(where, found);
       byte = raw[at++] as number;
       length += (byte & 0x7f) * scale;
       scale *= 128;
     }
     // One way only to write a length: the digests cover it.
     if (byte === 0 && at - lengthAt > 1)
-      throw new FerryError('damaged', `${where}: the length of record ${count} is not in its shortest form`);
+      throw new FerryError('damaged', `${where}: the length of record ${found} is not in its shortest form`);
     if (length > maxRecordSize) throw recordTooLarge(where, length, maxRecordSize);
-    if (length > raw.length - at) throw cut(where, count);
+    if (length > raw.length - at) throw cut(where, found);
+    starts[found] = at;
     at += length;
-    count++;
+    ends[found] = at;
   }
-  return count;
+  if (found !== count) throw new FerryError('damaged', `${where}: holds ${found} records, the manifest states ${count}`);
+  return { bytes: raw, starts, ends, count };
 }
 
 /** A record that is whole but larger than its reader wants to hold. */
