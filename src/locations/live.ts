@@ -47,7 +47,8 @@ async function openViaSnapshot(request: SourceRequest, cluster: V3Cluster, run: 
   try {
     const source = await openSnapshotFile(
       bytes,
-      { location: cluster.location, selection, tmpDir, ...(revision === undefined ? {} : { revision }) },
+      // Its hash was checked as it came.
+      { location: cluster.location, selection, tmpDir, skipHashCheck: true, ...(revision === undefined ? {} : { revision }) },
       run,
     );
     return described(source, { kind: 'live', clusterId, memberId, serverVersion: version });

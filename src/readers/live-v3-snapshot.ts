@@ -1,10 +1,11 @@
-import { createHash, type Hash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { type FileHandle, open, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { V3Cluster } from '../cluster/v3.js';
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
+import { type PassingHash, passingSha256 } from '../wire/sha256-apart.js';
 
 /** The SHA-256 that etcd sends after the file (v3rpc/maintenance.go). */
 const TRAILER = 32;
@@ -26,7 +27,7 @@ export async function spoolSnapshot(cluster: V3Cluster, tmpDir: string, run: Run
   await checkRoom(tmpDir, dbSize);
   const file = await openUnnamed(tmpDir);
   try {
-    const spool = new Spool(file);
+    await using spool = new Spool(file, Number(dbSize));
     for await (const blob of cluster.snapshot(run.signal)) {
       await spool.add(blob);
       run.progress({ phase: 'reading', records: 0, bytes: spool.size, totalBytes: Number(dbSize) });
@@ -39,69 +40,112 @@ export async function spoolSnapshot(cluster: V3Cluster, tmpDir: string, run: Run
   }
 }
 
-/** Writes blobs in larger pieces, and hashes all but the last 32 bytes. */
-class Spool {
+/** Writes blobs in larger pieces, one while the next comes in, and hashes all but the last 32 bytes. */
+class Spool implements AsyncDisposable {
   size = 0;
   readonly #file: FileHandle;
-  readonly #hash: Hash = createHash('sha256');
+  readonly #hash: PassingHash;
   #blobs: Buffer[] = [];
   #held = 0;
+  #written = 0;
+  #writing: Promise<void> = Promise.resolve();
 
-  constructor(file: FileHandle) {
+  /** @param expected about as many bytes as will come */
+  constructor(file: FileHandle, expected: number) {
     this.#file = file;
+    this.#hash = passingSha256(expected);
   }
 
   async add(blob: Buffer): Promise<void> {
     this.#blobs.push(blob);
     this.#held += blob.length;
     this.size += blob.length;
-    if (this.#held >= WRITE_BYTES) await this.#write(TRAILER);
+    if (this.#held >= WRITE_BYTES) await this.#write();
   }
 
   async finish(location: string): Promise<void> {
-    await this.#write(TRAILER);
+    await this.#write();
     const trailer = Buffer.concat(this.#blobs);
-    await this.#write(0);
+    await this.#writing;
+    await writeAll(this.#file, [trailer], this.#written);
     const hint = "Try again; when it happens again, look at the server's log.";
     if (this.size % SECTOR !== TRAILER) {
       throw new FerryError('damaged', `${location}: the snapshot ended after ${this.size} bytes, without the hash at its end`, { hint });
     }
-    if (!trailer.equals(this.#hash.digest())) {
+    if (!trailer.equals(await this.#hash.digest())) {
       throw new FerryError('damaged', `${location}: the snapshot differs from the hash at its end`, { hint });
     }
   }
 
-  /** Writes what is held but for the last `keep` bytes. */
-  async #write(keep: number): Promise<void> {
-    const all = Buffer.concat(this.#blobs);
-    const now = all.subarray(0, Math.max(0, all.length - keep));
-    this.#blobs = [all.subarray(now.length)];
-    this.#held = all.length - now.length;
-    if (keep > 0) this.#hash.update(now);
-    await writeAll(this.#file, now, this.size - all.length);
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writing.catch(() => {});
+    await this.#hash[Symbol.asyncDispose]();
+  }
+
+  /** Hashes and writes what is held but for the last 32 bytes, which may be the hash. */
+  async #write(): Promise<void> {
+    const blobs = this.#blobs;
+    const kept: Buffer[] = [];
+    let short = TRAILER;
+    while (short > 0) {
+      const last = blobs.pop();
+      if (last === undefined) break;
+      const cut = Math.max(0, last.length - short);
+      kept.unshift(last.subarray(cut));
+      if (cut > 0) blobs.push(last.subarray(0, cut));
+      short -= last.length - cut;
+    }
+    this.#blobs = kept;
+    this.#held = TRAILER - short;
+    for (const blob of blobs) await this.#hash.update(blob);
+    await this.#writing;
+    const at = this.#written;
+    this.#written = this.size - this.#held;
+    this.#writing = writeAll(this.#file, blobs, at);
+    // Told by the next write, or by the end.
+    this.#writing.catch(() => {});
   }
 }
 
-async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+async function writeAll(file: FileHandle, blobs: readonly Buffer[], position: number): Promise<void> {
+  let left = blobs;
+  for (let at = position; left.length > 0; ) {
+    const { bytesWritten } = await file.writev(left, at);
+    at += bytesWritten;
+    left = without(left, bytesWritten);
   }
+}
+
+/** What of the blobs is behind the first `count` bytes. */
+function without(blobs: readonly Buffer[], count: number): readonly Buffer[] {
+  let skip = count;
+  let i = 0;
+  while (i < blobs.length && skip >= (blobs[i] as Buffer).length) skip -= (blobs[i++] as Buffer).length;
+  const rest = blobs.slice(i);
+  if (skip > 0) rest[0] = (rest[0] as Buffer).subarray(skip);
+  return rest;
 }
 
 function sourceOf(file: FileHandle, name: string, size: number): ByteSource {
+  const readInto = async (target: Uint8Array, offset: number): Promise<void> => {
+    const { length } = target;
+    if (offset + length > size) throw new FerryError('damaged', `${name}: ${length} bytes at ${offset} are beyond its end (${size})`);
+    for (let done = 0; done < length; ) {
+      const { bytesRead } = await file.read(target, done, length - done, offset + done);
+      if (bytesRead === 0) throw new FerryError('damaged', `${name}: cut short at ${offset + done}`);
+      done += bytesRead;
+    }
+  };
   return {
     name,
     size,
     async read(offset, length) {
       if (offset + length > size) throw new FerryError('damaged', `${name}: ${length} bytes at ${offset} are beyond its end (${size})`);
       const bytes = Buffer.allocUnsafe(length);
-      for (let done = 0; done < length; ) {
-        const { bytesRead } = await file.read(bytes, done, length - done, offset + done);
-        if (bytesRead === 0) throw new FerryError('damaged', `${name}: cut short at ${offset + done}`);
-        done += bytesRead;
-      }
+      await readInto(bytes, offset);
       return bytes;
     },
+    readInto,
     close: () => file.close(),
   };
 }

@@ -37,33 +37,41 @@ class HashHere implements PassingHash {
   async [Symbol.asyncDispose](): Promise<void> {}
 }
 
-/** Copies each chunk into memory that the thread shares: a tenth of what hashing it takes. */
+/** Copies chunks into pieces of memory that the thread shares: a tenth of what hashing them takes. */
 class HashApart implements PassingHash {
   readonly #thread = new Sha256Thread();
   readonly #pieces = Array.from({ length: PIECES }, () => Buffer.from(new SharedArrayBuffer(PIECE_BYTES)));
   readonly #hashed: Promise<void>[] = this.#pieces.map(() => Promise.resolve());
   #turn = 0;
+  #used = 0;
 
   async update(chunk: Buffer): Promise<void> {
-    for (let at = 0; at < chunk.length; at += PIECE_BYTES) {
-      const turn = this.#turn;
-      this.#turn = (turn + 1) % PIECES;
-      await this.#hashed[turn];
-      const piece = this.#pieces[turn] as Buffer<SharedArrayBuffer>;
-      const length = chunk.copy(piece, 0, at, Math.min(chunk.length, at + PIECE_BYTES));
-      const hashed = this.#thread.update(piece.subarray(0, length));
-      // Told when the piece's turn comes again, or by the digest.
-      hashed.catch(() => {});
-      this.#hashed[turn] = hashed;
+    for (let at = 0; at < chunk.length; ) {
+      if (this.#used === 0) await this.#hashed[this.#turn];
+      const copied = chunk.copy(this.#pieces[this.#turn] as Buffer, this.#used, at);
+      at += copied;
+      this.#used += copied;
+      if (this.#used === PIECE_BYTES) this.#send();
     }
   }
 
   async digest(): Promise<Buffer> {
+    if (this.#used > 0) this.#send();
     await Promise.all(this.#hashed);
     return this.#thread.digest();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#thread[Symbol.asyncDispose]();
+  }
+
+  #send(): void {
+    const piece = this.#pieces[this.#turn] as Buffer<SharedArrayBuffer>;
+    const hashed = this.#thread.update(piece.subarray(0, this.#used));
+    // Told when the piece's turn comes again, or by the digest.
+    hashed.catch(() => {});
+    this.#hashed[this.#turn] = hashed;
+    this.#turn = (this.#turn + 1) % PIECES;
+    this.#used = 0;
   }
 }
