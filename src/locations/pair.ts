@@ -3,6 +3,7 @@ import type { RunContext } from '../model/run.js';
 import type { Api, Source } from '../model/source.js';
 import { detect } from './detect.js';
 import type { Location } from './parse.js';
+import { isRepository } from './repository.js';
 import { type FoundKind, openSource, refuseStrayFlags, type SourceRequest, withoutStrayFlags } from './source.js';
 
 /** Two of something: the left side of a comparison, and the right one. */
@@ -24,7 +25,15 @@ export async function pairRequests(both: Pair<SourceRequest>, named: Pair<Partia
   const [left, right] = [withoutStrayFlags(both.left, found.left), withoutStrayFlags(both.right, found.right)];
   const stray = Object.entries(both.left).filter(([field]) => !(field in left) && !(field in right));
   refuseStrayFlags({ ...left, ...Object.fromEntries(stray) }, found.left);
-  return { left: { ...left, ...named.left }, right: { ...right, ...named.right } };
+  return beside({ left: { ...left, ...named.left }, right: { ...right, ...named.right } });
+}
+
+/** Beside a repository `--name` is the NAME of its archives, and no choice of objects on the other side. */
+async function beside({ left, right }: Pair<SourceRequest>): Promise<Pair<SourceRequest>> {
+  const stored = { left: await isRepository(left.location), right: await isRepository(right.location) };
+  const { names: _, ...leftRest } = left;
+  const { names: __, ...rightRest } = right;
+  return { left: stored.right && !stored.left ? leftRest : left, right: stored.left && !stored.right ? rightRest : right };
 }
 
 /**
