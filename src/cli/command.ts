@@ -27,7 +27,7 @@ const EXIT_STATUS: Readonly<Record<number, string>> = {
   2: 'usage, a path or revision that is not there',
   3: 'finished, but something was left out or altered without being asked for',
   4: 'compared, and they differ',
-  10: 'a cluster cannot be reached, or refuses the credentials',
+  10: 'a cluster or an object store cannot be reached, or refuses the credentials',
   11: 'the target holds something that is in the way',
   12: 'damaged or incomplete',
   13: 'whole, but of a format this release does not know',

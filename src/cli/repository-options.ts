@@ -24,3 +24,32 @@ export function s3Settings(args: { readonly 's3-endpoint'?: string | undefined }
   const endpoint = args['s3-endpoint'] || terminal.env.AWS_ENDPOINT_URL_S3 || terminal.env.AWS_ENDPOINT_URL;
   return endpoint ? { endpoint } : undefined;
 }
+
+/** How long to wait for the locks of other runs. */
+export const lockOptions = {
+  wait: {
+    type: 'string',
+    group: REPOSITORY,
+    describe: 'How long to wait for the lock of another run (10m)',
+    defaultDescription: 'not at all',
+  },
+} as const satisfies OptionSet;
+
+/** What is said of a repository that is written to. */
+export const targetOptions = {
+  create: { type: 'boolean', group: REPOSITORY, describe: 'Make the directory of a repository that is not there' },
+  ...lockOptions,
+} as const satisfies OptionSet;
+
+/** What `backup` takes for repositories alone. */
+export const backupTargetOptions = {
+  ...targetOptions,
+  'skip-unchanged': { type: 'boolean', group: REPOSITORY, describe: 'Write nothing if nothing changed since the newest archive' },
+} as const satisfies OptionSet;
+
+export const repositoryOnly = ['create', 'wait', 'skip-unchanged'] as const satisfies readonly (keyof typeof backupTargetOptions)[];
+
+/** Which archives of a repository a command is about. */
+export const namesOption = {
+  name: { type: 'string', array: true, requiresArg: true, group: REPOSITORY, describe: 'Only archives of this NAME (repeatable)' },
+} as const satisfies OptionSet;

@@ -8,6 +8,7 @@ import { formatBytes, plural } from './format.js';
 import { errorJson, notesJson, toJson } from './json.js';
 import { sayNotes } from './notes.js';
 import { dataDirOptions, fileOptions, outputOptions, readOptions, spoolOptions } from './options.js';
+import { namesOption } from './repository-options.js';
 import { sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
 
@@ -17,17 +18,18 @@ const build = (yargs: Argv) =>
       type: 'string',
       array: true,
       demandOption: true,
-      describe: 'Archives (- for stdin), snapshot files, data dirs',
+      describe: 'Archives (- for stdin), repositories, snapshot files, data dirs',
     })
-    .options({ api: readOptions.api, ...fileOptions, ...dataDirOptions, ...spoolOptions, ...outputOptions } as const)
+    .options({ ...namesOption, api: readOptions.api, ...fileOptions, ...dataDirOptions, ...spoolOptions, ...outputOptions } as const)
     .epilogue(
       examples(
         ['read every byte and check every digest', 'etcdferry verify etcd.tar'],
         ['an etcd snapshot file, and a stopped member', 'etcdferry verify snapshot.db /var/lib/etcd'],
+        ['every archive in a repository; its list keeps what came of it', 'etcdferry verify /backups'],
         ['one object a line, a summary last', 'etcdferry verify backups/*.tar --json'],
       ),
     )
-    .epilogue(exitStatus(0, 1, 2, 3, 12, 13, 130));
+    .epilogue(exitStatus(0, 1, 2, 3, 10, 12, 13, 130));
 
 type Arguments = Declared<typeof build>;
 type WholeResult = Exclude<VerifyResult, { readonly error: FerryError }>;
@@ -64,7 +66,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
 async function tell(result: VerifyResult, terminal: Terminal): Promise<void> {
   if (result.error === undefined) {
     await put(terminal, `${result.location}: ${wholeText(result)}\n`);
-    if (result.kind !== 'archive') sayNotes(terminal, result.account.notes);
+    if ('notes' in result.account) sayNotes(terminal, result.account.notes);
     return;
   }
   const { message, hint } = result.error;
@@ -76,6 +78,8 @@ async function tell(result: VerifyResult, terminal: Terminal): Promise<void> {
 }
 
 function wholeText(result: WholeResult): string {
+  if (result.kind === 'stored')
+    return `stored bytes as written, ${formatBytes(result.account.size)}; encrypted, and no --identity was given`;
   const info = result.kind === 'archive' ? result.account.header : result.account.source;
   const at = `${info.api === 'v2' ? 'index' : 'revision'} ${info.revision}`;
   if (result.kind === 'archive')
@@ -89,6 +93,7 @@ function wholeText(result: WholeResult): string {
 function resultJson(result: VerifyResult): object {
   const head = { schema: 'etcdferry.verify/v1', location: result.location, whole: result.error === undefined };
   if (result.error !== undefined) return { ...errorJson(result.error), ...head };
+  if (result.kind === 'stored') return { ...head, kind: result.kind, ...result.account };
   return { ...head, kind: result.kind, ...(result.kind === 'archive' ? archiveFields(result.account) : filesFields(result.account)) };
 }
 

@@ -5,6 +5,7 @@ import { type NewFile, newFileKind } from '../locations/target.js';
 import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { SourceInfo } from '../model/source.js';
+import { againWhenCompacted } from './again.js';
 import { writeArchive } from './write-file.js';
 
 export interface BackupOptions {
@@ -22,11 +23,23 @@ export interface BackupReport {
   readonly dryRun: boolean;
   /** How many times the read began again because the revision was compacted away. */
   readonly restarts: number;
+  /** What became of it in a repository. */
+  readonly stored?: StoredReport;
   readonly notes: readonly Note[];
 }
 
-/** A read that loses its revision to compaction this often will not win by trying again. */
-const MAX_RESTARTS = 3;
+/** What became of a backup in a repository. */
+export interface StoredReport {
+  /** NAME of the archive. */
+  readonly name: string;
+  /** File name of the archive, in the repository: the new one, or the one that nothing changed since. */
+  readonly file: string;
+  /** True when nothing was written, as nothing changed since that archive (`--skip-unchanged`). */
+  readonly unchanged: boolean;
+  /** Of the stored file, in bytes, and in hex. */
+  readonly size: number;
+  readonly sha256: string;
+}
 
 /**
  * Reads a source into an archive. The archive appears under its name only when all of it is written.
@@ -40,15 +53,9 @@ export async function backup(options: BackupOptions, run: RunContext): Promise<B
       hint: 'End it in .tar; restore writes snapshot files.',
     });
   }
-  for (let restarts = 0; ; restarts++) {
-    try {
-      return await backupOnce(options, restarts, run);
-    } catch (thrown) {
-      if (!mayStartAgain(thrown, options)) throw FerryError.from(thrown);
-      if (restarts === MAX_RESTARTS) throw gaveUp(thrown);
-      run.warn(`the revision being read was compacted away; starting again at a new one (${restarts + 1} of ${MAX_RESTARTS})`);
-    }
-  }
+  // What went to stdout cannot be taken back.
+  const mayStartAgain = options.from.revision === undefined && options.to.location.kind !== 'stdio';
+  return againWhenCompacted((restarts) => backupOnce(options, restarts, run), mayStartAgain, run);
 }
 
 async function backupOnce({ from, to, compress, toolVersion }: BackupOptions, restarts: number, run: RunContext): Promise<BackupReport> {
@@ -60,17 +67,4 @@ async function backupOnce({ from, to, compress, toolVersion }: BackupOptions, re
   } finally {
     await source.close();
   }
-}
-
-/** Only a revision we chose ourselves may be chosen again, and what went to stdout cannot be taken back. */
-function mayStartAgain(thrown: unknown, options: BackupOptions): boolean {
-  const compacted = thrown instanceof FerryError && thrown.code === 'compacted';
-  return compacted && options.from.revision === undefined && options.to.location.kind !== 'stdio';
-}
-
-function gaveUp(thrown: unknown): FerryError {
-  return new FerryError('compacted', `the revision being read was compacted away ${MAX_RESTARTS + 1} times; nothing was written`, {
-    hint: 'Use --via snapshot, which no compaction can disturb, or compact less often while backing up.',
-    cause: thrown,
-  });
 }

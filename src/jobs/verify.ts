@@ -4,6 +4,7 @@ import { FerryError, worstExit } from '../errors.js';
 import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
 import { detect } from '../locations/detect.js';
 import { apisWithKeys } from '../locations/files.js';
+import { isRepository } from '../locations/repository.js';
 import { openSource, type SourceRequest, withoutStrayFlags } from '../locations/source.js';
 import { batchBytes } from '../model/batch.js';
 import type { Note } from '../model/note.js';
@@ -21,15 +22,24 @@ export interface FilesAccount {
   readonly notes: readonly Note[];
 }
 
+/** An encrypted archive in a repository that nobody gave a key to: its stored bytes are those that were written. */
+export interface StoredBytes {
+  /** In bytes. */
+  readonly size: number;
+  /** In hex. */
+  readonly sha256: string;
+}
+
 /** What became of one location: the account of what is whole, or what is wrong with it. */
 export type VerifyResult =
   | { readonly location: string; readonly kind: 'archive'; readonly account: ArchiveAccount; readonly error?: undefined }
+  | { readonly location: string; readonly kind: 'stored'; readonly account: StoredBytes; readonly error?: undefined }
   | { readonly location: string; readonly kind: 'snapshot-file' | 'data-dir'; readonly account: FilesAccount; readonly error?: undefined }
   | { readonly location: string; readonly error: FerryError };
 
 /**
  * Proves archives and etcd's own files whole, every byte of them that counts, one after the other. A
- * data dir with both a v2 tree and v3 keys has two results, unless its request names an API.
+ * repository has a result for each of its archives; a data dir with both a v2 tree and v3 keys has two results, unless its request names an API.
  *
  * @throws FerryError only when the run is stopped; what is wrong with a location is in its result
  */
@@ -53,7 +63,8 @@ export function exitOfResults(results: readonly VerifyResult[]): number {
 
 /** True where a reader knows of records that the files can no longer give. */
 function isLossy(result: VerifyResult): boolean {
-  return result.error === undefined && result.kind !== 'archive' && result.account.notes.some((note) => note.lossy);
+  if (result.error !== undefined || !('notes' in result.account)) return false;
+  return result.account.notes.some((note) => note.lossy);
 }
 
 async function* verifyOne(request: SourceRequest, run: RunContext): AsyncIterable<VerifyResult> {
@@ -66,7 +77,8 @@ async function* verifyOne(request: SourceRequest, run: RunContext): AsyncIterabl
     for (const api of await apisOf(request, run)) {
       yield { location: text, kind, account: await readFiles({ ...withoutStrayFlags(request, kind), api }, run) };
     }
-  } else yield { location: text, kind: 'archive', account: await proveOne(request, run) };
+  } else if (await isRepository(location)) yield* (await import('./verify-repository.js')).verifyRepository(request, run);
+  else yield { location: text, kind: 'archive', account: await proveOne(request, run) };
 }
 
 async function proveOne(request: SourceRequest, run: RunContext): Promise<ArchiveAccount> {

@@ -18,6 +18,7 @@ export class NewArchive implements ByteSink {
   readonly #hash = createHash('sha256');
   #size = 0;
   #sha256: string | undefined;
+  #finished = false;
 
   constructor(file: string, sink: ByteSink, actions: NewArchiveActions) {
     this.file = file;
@@ -31,7 +32,13 @@ export class NewArchive implements ByteSink {
 
   /** What was stored. @throws FerryError `failed` before it is finished */
   get stored(): { readonly size: number; readonly sha256: string } {
-    if (this.#sha256 === undefined) throw new FerryError('failed', `${this.name} is not finished`);
+    if (!this.#finished) throw new FerryError('failed', `${this.name} is not finished`);
+    return this.written();
+  }
+
+  /** What was written; after this no more may be. */
+  written(): { readonly size: number; readonly sha256: string } {
+    this.#sha256 ??= this.#hash.digest('hex');
     return { size: this.#size, sha256: this.#sha256 };
   }
 
@@ -43,7 +50,7 @@ export class NewArchive implements ByteSink {
 
   /** @throws FerryError `damaged` when the stored bytes are not what was written: the archive is removed again */
   async finish(): Promise<void> {
-    const sha256 = this.#hash.digest('hex');
+    const { sha256 } = this.written();
     await this.#sink.finish();
     const found = await this.#actions.readBack();
     if (found !== sha256) {
@@ -52,7 +59,7 @@ export class NewArchive implements ByteSink {
         hint: 'The storage does not give back what it was given. Check the disk, or the network to the store.',
       });
     }
-    this.#sha256 = sha256;
+    this.#finished = true;
   }
 
   abort(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { ArchiveAccount } from '../archive/account.js';
+import type { ArchiveSummary } from '../archive/account.js';
 import type { Api } from '../model/source.js';
 
 /** Schema of a summary as it is stored. */
@@ -42,8 +42,8 @@ export interface StoredSummary {
   readonly unchangedAt?: number;
 }
 
-/** The summary of an archive that was written or proven just now. */
-export function summaryOfAccount(account: ArchiveAccount, stored: { readonly size: number; readonly sha256: string }): StoredSummary {
+/** The summary of an archive, by what its manifest states and what is stored. */
+export function summaryOfAccount(account: ArchiveSummary, stored: { readonly size: number; readonly sha256: string }): StoredSummary {
   const { header, records, leases, rawBytes, digests } = account;
   const { kind, location, clusterId, serverVersion } = header.source;
   return {

@@ -1,0 +1,131 @@
+import type { ArchiveAccount } from '../archive/account.js';
+import { packArchive } from '../archive/pack.js';
+import type { SealWith } from '../locations/age-keys.js';
+import { openRepository, type RepositoryRequest } from '../locations/repository.js';
+import { openSource, type SourceRequest } from '../locations/source.js';
+import type { ByteSink } from '../model/bytes.js';
+import type { RunContext } from '../model/run.js';
+import type { Source } from '../model/source.js';
+import type { AgeRecipients } from '../storage/age-header.js';
+import { checkName } from '../storage/archive-name.js';
+import type { NewArchive } from '../storage/new-archive.js';
+import type { Repository } from '../storage/repository.js';
+import type { HeldLock } from '../storage/repository-lock.js';
+import { summaryOfAccount } from '../storage/stored-summary.js';
+import { againWhenCompacted } from './again.js';
+import type { BackupReport } from './backup.js';
+import { unchangedSince } from './unchanged.js';
+
+/** A new archive in a repository. */
+export interface RepositoryTarget extends RepositoryRequest {
+  /** NAME of the archive. */
+  readonly name: string;
+  /** Whom the archive is encrypted for. */
+  readonly seal?: SealWith;
+  /** Write nothing when nothing changed since the newest archive of that NAME. */
+  readonly skipUnchanged: boolean;
+  /** How long to wait for a lock, in milliseconds. */
+  readonly wait?: number;
+  /** Read everything, write nothing. */
+  readonly dryRun: boolean;
+}
+
+export interface RepositoryBackupOptions {
+  readonly from: SourceRequest;
+  readonly to: RepositoryTarget;
+  readonly compress: 'gzip' | 'zstd';
+  /** Version of this tool, for the archive's header. */
+  readonly toolVersion: string;
+}
+
+/** All that one try needs. */
+interface Run {
+  readonly repository: Repository;
+  readonly lock: HeldLock;
+  readonly recipients: AgeRecipients | undefined;
+  readonly options: RepositoryBackupOptions;
+  readonly run: RunContext;
+}
+
+/**
+ * Reads a source into a new archive of a repository, beside backups of other NAMEs. It is done when the
+ * stored bytes were read back and are those that were written.
+ *
+ * @throws FerryError `locked` while another backup of that NAME or a prune runs; as source, archive and
+ *   repository do; `compacted` when the revision was compacted away again and again
+ */
+export async function backupToRepository(options: RepositoryBackupOptions, run: RunContext): Promise<BackupReport> {
+  const { from, to } = options;
+  checkName(to.name);
+  // Told before anything is made: what the recipients' files hold may be none.
+  const recipients = to.seal === undefined ? undefined : await (await import('../locations/age-keys.js')).readRecipients(to.seal);
+  const mayStartAgain = from.revision === undefined;
+  if (to.dryRun) return againWhenCompacted((restarts) => tryOut(options, restarts, run), mayStartAgain, run);
+  await using repository = await openRepository(to);
+  const doing = { doing: 'backup', ...(to.wait === undefined ? {} : { wait: to.wait }) };
+  await using lock = await repository.lock({ kind: 'shared', name: to.name }, doing, run);
+  const guarded = { ...run, signal: AbortSignal.any([run.signal, lock.signal]) };
+  const all = { repository, lock, recipients, options, run: guarded };
+  return againWhenCompacted((restarts) => backupOnce(all, restarts), mayStartAgain, run);
+}
+
+async function backupOnce(all: Run, restarts: number): Promise<BackupReport> {
+  const { repository, options, run, recipients } = all;
+  const { from, to } = options;
+  const source = await openSource(from, run);
+  try {
+    const { startedAt, revision } = source.info;
+    const archive = await repository.create({ name: to.name, time: startedAt, revision, encrypted: recipients !== undefined }, run);
+    const done = await write(all, source, archive);
+    const place = repository.locationOf(done.stored);
+    return { source: source.info, ...done, to: place, dryRun: false, restarts, notes: source.notes.list() };
+  } finally {
+    await source.close();
+  }
+}
+
+async function write(all: Run, source: Source, archive: NewArchive): Promise<Pick<Required<BackupReport>, 'archive' | 'stored'>> {
+  const { repository, lock, options, run, recipients } = all;
+  const { name, skipUnchanged } = options.to;
+  try {
+    const sink = recipients === undefined ? archive : await (await import('../locations/age-keys.js')).sealed(archive, recipients);
+    const account = await pack(source, sink, options, run);
+    run.signal.throwIfAborted();
+    const same = skipUnchanged ? await unchangedSince(repository, options, account, run) : undefined;
+    if (same !== undefined) {
+      await archive.abort();
+      await repository.markUnchanged(same.archive, source.info.startedAt);
+      const { file } = same.archive;
+      return { archive: account, stored: { name, file, unchanged: true, size: same.summary.size, sha256: same.summary.sha256 } };
+    }
+    await lock.check();
+    await sink.finish();
+    const { stored, file } = archive;
+    await repository.describe(archive, { ...summaryOfAccount(account, stored), verified: { bytes: Date.now() } });
+    return { archive: account, stored: { name, file, unchanged: false, ...stored } };
+  } catch (thrown) {
+    await archive.abort();
+    throw thrown;
+  }
+}
+
+async function tryOut(options: RepositoryBackupOptions, restarts: number, run: RunContext): Promise<BackupReport> {
+  const { from, to } = options;
+  const source = await openSource(from, run);
+  try {
+    const done = async (): Promise<void> => {};
+    const archive = await pack(source, { name: to.location.text, write: done, finish: done, abort: done }, options, run);
+    return { source: source.info, archive, to: to.location.text, dryRun: true, restarts, notes: source.notes.list() };
+  } finally {
+    await source.close();
+  }
+}
+
+function pack(
+  source: Source,
+  sink: ByteSink,
+  { from, compress, toolVersion }: RepositoryBackupOptions,
+  run: RunContext,
+): Promise<ArchiveAccount> {
+  return packArchive(source, sink, { compress, toolVersion, options: from.via === undefined ? {} : { via: from.via } }, run);
+}

@@ -1,0 +1,26 @@
+import { openArchive } from '../archive/open.js';
+import type { OpenWith } from '../locations/age-keys.js';
+import { plainBytes } from '../locations/archive.js';
+import type { RunContext } from '../model/run.js';
+import type { Repository, StoredArchive } from '../storage/repository.js';
+import { type StoredSummary, summaryOfAccount } from '../storage/stored-summary.js';
+
+/**
+ * Makes the summary of an archive again, from its manifest and its stored bytes. Nothing more is proven.
+ *
+ * @throws FerryError `no-identity` for an encrypted one that nothing given opens, `damaged`, `unknown-format`
+ */
+export async function summarize(
+  repository: Repository,
+  archive: StoredArchive,
+  open: OpenWith | undefined,
+  run: RunContext,
+): Promise<StoredSummary> {
+  const bytes = await plainBytes(await repository.open(archive), repository.locationOf(archive), open);
+  try {
+    const { account } = await openArchive(bytes);
+    return summaryOfAccount(account, { size: archive.size, sha256: await repository.sha256(archive, run) });
+  } finally {
+    await bytes.close();
+  }
+}
