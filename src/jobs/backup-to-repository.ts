@@ -66,7 +66,8 @@ export async function backupToRepository(options: RepositoryBackupOptions, run: 
   await using lock = await repository.lock({ kind: 'shared', name: to.name }, doing, run);
   const guarded = { ...run, signal: AbortSignal.any([run.signal, lock.signal]) };
   const all = { repository, lock, recipients, options, run: guarded };
-  return againWhenCompacted((restarts) => backupOnce(all, restarts), mayStartAgain, run);
+  // Awaited here: what is returned unawaited would run on when lock and repository are let go.
+  return await againWhenCompacted((restarts) => backupOnce(all, restarts), mayStartAgain, run);
 }
 
 async function backupOnce(all: Run, restarts: number): Promise<BackupReport> {
