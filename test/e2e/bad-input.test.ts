@@ -126,10 +126,11 @@ describe('files', () => {
     expect(await etcdferry(['verify', '-'], { stdin: content })).toMatchObject({ exit: 12 });
   });
 
-  test('a directory is no archive', async () => {
+  test('a directory is a repository, and one that is not there is not made', async () => {
     mkdirSync(at('dir'));
-    expectOneClearLine(await etcdferry(['restore', '--from', at('dir'), '--to', server.endpoint]), 2, /directory/);
-    expectOneClearLine(await etcdferry(['backup', '--from', server.endpoint, '--to', at('dir')]), 2, /directory/);
+    expectOneClearLine(await etcdferry(['restore', '--from', at('dir'), '--to', server.endpoint]), 2, /holds no archives/);
+    expectOneClearLine(await etcdferry(['backup', '--from', server.endpoint, '--to', at('unmounted/')]), 2, /no such directory/);
+    expect(existsSync(at('unmounted'))).toBe(false);
   });
 
   test('a target that is there stays as it is, unless --overwrite', async () => {
