@@ -27,6 +27,7 @@ interface TargetArguments {
 /**
  * The repository that a backup goes into; undefined where it goes into a file.
  *
+ * @param defaultName NAME of its archives where `--name` gives none
  * @throws FerryError `usage` for flags that do not fit
  */
 export async function repositoryTarget(
@@ -34,6 +35,7 @@ export async function repositoryTarget(
   args: TargetArguments,
   seal: SealWith | undefined,
   terminal: Terminal,
+  defaultName: string = DEFAULT_NAME,
 ): Promise<RepositoryTarget | undefined> {
   if (!(await willBeRepository(to, args.create === true))) {
     const stray = repositoryOnly.find((name) => args[name] !== undefined);
@@ -43,7 +45,7 @@ export async function repositoryTarget(
   if (args.overwrite === true) throw new FerryError('usage', '--overwrite: in a repository nothing is ever overwritten');
   return {
     location: to,
-    name: onlyName(args.name) ?? DEFAULT_NAME,
+    name: onlyName(args.name) ?? defaultName,
     create: args.create === true,
     skipUnchanged: args['skip-unchanged'] === true,
     dryRun: args['dry-run'] === true,

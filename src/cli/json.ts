@@ -62,6 +62,10 @@ export function snapshotJson(snapshot: WriteSnapshotReport, location: string): o
 
 /** A failure as `--json` prints it. */
 export function errorJson(error: FerryError): object {
-  const { code, exit, message, hint } = error;
-  return { schema: 'etcdferry.error/v1', error: { code, exit, message, ...(hint === undefined ? {} : { hint }) } };
+  return { schema: 'etcdferry.error/v1', error: failureJson(error) };
+}
+
+/** A failure as part of a document. */
+export function failureJson({ code, exit, message, hint }: FerryError): object {
+  return { code, exit, message, ...(hint === undefined ? {} : { hint }) };
 }

@@ -117,7 +117,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
       state: statePlace(args, terminal),
       proof: args.proof,
       ...defined('kubernetesProtobuf', args['kubernetes-protobuf']),
-      compress: args.compress,
+      compress: args.compress ?? 'gzip',
       toolVersion: toolVersion(),
     },
     context,

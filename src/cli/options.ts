@@ -81,7 +81,11 @@ export const outputOptions = {
 } as const satisfies OptionSet;
 
 export const compressOption = {
-  compress: { choices: ['gzip', 'zstd'], default: 'gzip', describe: 'Compression of the segments (zstd: where this Node has it)' },
+  compress: {
+    choices: ['gzip', 'zstd'],
+    defaultDescription: 'gzip',
+    describe: 'Compression of the segments (zstd: where this Node has it)',
+  },
 } as const satisfies OptionSet;
 
 export const objectOptions = {

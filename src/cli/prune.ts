@@ -3,9 +3,9 @@ import type { PruneReport } from '../jobs/prune.js';
 import { parseLocation } from '../locations/parse.js';
 import { parseDuration } from '../locations/quantity.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
-import { formatBytes, plural } from './format.js';
 import { toJson } from './json.js';
 import { outputOptions } from './options.js';
+import { pruneJson, pruneText } from './prune-report.js';
 import { s3Options, s3Settings } from './repository-options.js';
 import { defined, parsed } from './requests.js';
 import { requiredPolicy, retentionOptions } from './retention-options.js';
@@ -55,36 +55,8 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   return 0;
 }
 
-/** What pruning did, as one line. */
-export function pruneText(report: PruneReport): string {
-  const done = report.dryRun ? 'would remove' : 'removed';
-  return `${done} ${plural(report.removed, 'archive')} (${formatBytes(report.freed)}) from ${report.location}, ${report.kept} kept`;
-}
-
 async function decisionTable({ decisions }: PruneReport): Promise<string> {
   const { table } = await import('./table.js');
   const rows = decisions.map(({ archive, keep, reasons }) => [keep ? 'stays' : 'goes', archive.file, reasons.join(', ')]);
   return table(['', 'ARCHIVE', 'WHY'], rows);
-}
-
-/** The document that `prune --json` prints. */
-export function pruneJson(report: PruneReport): object {
-  const { location, dryRun, kept, removed, freed } = report;
-  return {
-    schema: 'etcdferry.prune/v1',
-    location,
-    dryRun,
-    archives: report.decisions.map(({ archive, keep, reasons }) => ({
-      file: archive.file,
-      name: archive.name,
-      time: new Date(archive.time).toISOString(),
-      size: archive.size,
-      verified: archive.verified,
-      keep,
-      reasons,
-    })),
-    kept,
-    removed,
-    freedBytes: freed,
-  };
 }

@@ -10,6 +10,8 @@ export interface Terminal {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** How stderr is written; lines for people unless it says otherwise. */
   readonly logFormat?: LogFormat;
+  /** Put before each line on stderr, where several runs share it. */
+  readonly label?: string;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
 }
@@ -20,7 +22,9 @@ export interface Terminal {
  * @param event by default what the line's beginning tells (`warning: …`)
  */
 export function say(terminal: Terminal, line: string, event: LogEvent = eventOfLine(line)): void {
-  terminal.stderr.write(`${terminal.logFormat === 'json' ? logLine(event) : line}\n`);
+  const { label, logFormat, stderr } = terminal;
+  if (logFormat === 'json') stderr.write(`${logLine(label === undefined ? event : { ...event, profile: label })}\n`);
+  else stderr.write(`${label === undefined ? line : `${label}: ${line.replaceAll('\n', `\n${label}: `)}`}\n`);
 }
 
 /**

@@ -7,11 +7,11 @@ import { FerryError } from '../errors.js';
 export interface BackupMetrics {
   /** NAME of the archives, the label of every sample. */
   readonly name: string;
-  /** The exit status: 0 and 3 are successes, 3 one with something left out. */
+  /** The exit status of all that was to be done, the pruning too. */
   readonly exit: number;
   readonly startedAt: number;
   readonly endedAt: number;
-  /** Of the backup that succeeded; nothing when it failed, and the last ones stay. */
+  /** Of the backup that was made; nothing when it failed, and the last ones stay. */
   readonly backup?: {
     readonly keys: number;
     /** Of all records, in bytes. */
@@ -31,8 +31,8 @@ export const METRICS = {
   backup_last_success_timestamp_seconds: 'When a backup last succeeded, in seconds since the Unix epoch.',
   backup_last_run_timestamp_seconds: 'When a backup last ended, in any way, in seconds since the Unix epoch.',
   backup_last_run_duration_seconds: 'How long the last run took.',
-  backup_last_run_exit_status: 'Exit status of the last run: 0 all done, 3 with something left out, else it failed.',
-  backup_last_run_success: '1 when the last run left a backup (exit status 0 or 3), else 0.',
+  backup_last_run_exit_status: 'Exit status of the last run: 0 all done, 3 with something left out; any other says what failed.',
+  backup_last_run_success: '1 when the last run left a backup, else 0.',
   backup_last_success_unchanged: '1 when the last success wrote nothing, since nothing had changed, else 0.',
   backup_keys: 'Keys (v2: nodes) in the last backup.',
   backup_raw_bytes: 'Bytes of all records in the last backup.',
@@ -75,7 +75,7 @@ function addRun(samples: Samples, { name, exit, startedAt, endedAt, backup, repo
   const set = (metric: MetricName, value: number): void => {
     samples.set(metric, (samples.get(metric) ?? new Map<string, number>()).set(name, value));
   };
-  const success = backup !== undefined && (exit === 0 || exit === 3);
+  const success = backup !== undefined;
   set('backup_last_run_timestamp_seconds', endedAt / 1000);
   set('backup_last_run_duration_seconds', (endedAt - startedAt) / 1000);
   set('backup_last_run_exit_status', exit);
