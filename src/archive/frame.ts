@@ -129,6 +129,18 @@ export async function* entryPieces(bytes: ByteSource, entry: FrameEntry, pieceSi
   yield padding;
 }
 
+/**
+ * Proves the tar header of an entry, and in the same read the padding behind the one before it.
+ *
+ * @throws FerryError `damaged`
+ */
+export async function checkHeaderAndPadding(bytes: ByteSource, before: FrameEntry | undefined, entry: FrameEntry): Promise<void> {
+  const start = before === undefined ? 0 : before.offset + before.size;
+  const gap = await bytes.read(start, entry.offset - start);
+  checkTarHeader(bytes, entry, gap.subarray(gap.length - BLOCK), await headerFor(bytes, entry));
+  if (before !== undefined) checkPadding(bytes, before, gap.subarray(0, gap.length - BLOCK));
+}
+
 async function headerFor(bytes: ByteSource, entry: FrameEntry): Promise<Buffer> {
   try {
     return await tarHeader(entry.name, entry.size);

@@ -1,16 +1,15 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
-import type { ArchiveAccount } from '../archive/account.js';
-import type { FerryError } from '../errors.js';
-import type { FilesAccount, VerifyResult } from '../jobs/verify.js';
-import { parseLocation } from '../locations/parse.js';
+import type { VerifyOptions, VerifyResult } from '../jobs/verify.js';
+import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
-import { formatBytes, plural } from './format.js';
-import { errorJson, notesJson, toJson } from './json.js';
+import { plural } from './format.js';
+import { toJson } from './json.js';
 import { sayNotes } from './notes.js';
 import { dataDirOptions, fileOptions, outputOptions, readOptions, spoolOptions } from './options.js';
 import { namesOption } from './repository-options.js';
 import { sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
+import { verifyOptions, verifyRequest } from './verify-options.js';
 
 const build = (yargs: Argv) =>
   yargs
@@ -20,19 +19,29 @@ const build = (yargs: Argv) =>
       demandOption: true,
       describe: 'Archives (- for stdin), repositories, snapshot files, data dirs',
     })
-    .options({ ...namesOption, api: readOptions.api, ...fileOptions, ...dataDirOptions, ...spoolOptions, ...outputOptions } as const)
+    .options({
+      ...verifyOptions,
+      ...namesOption,
+      api: readOptions.api,
+      ...fileOptions,
+      ...dataDirOptions,
+      ...spoolOptions,
+      ...outputOptions,
+    } as const)
     .epilogue(
       examples(
         ['read every byte and check every digest', 'etcdferry verify etcd.tar'],
+        ['look at every record, and decode what Kubernetes stored', 'etcdferry verify etcd.tar --depth records'],
         ['an etcd snapshot file, and a stopped member', 'etcdferry verify snapshot.db /var/lib/etcd'],
         ['every archive in a repository; its list keeps what came of it', 'etcdferry verify /backups'],
-        ['one object a line, a summary last', 'etcdferry verify backups/*.tar --json'],
+        ['what the cluster held then, and holds still', 'etcdferry verify etcd.tar --against http://127.0.0.1:2379 --ignore-kind Event'],
+        ['a seventh of each a day; one object a line, a summary last', 'etcdferry verify backups/*.tar --sample 1/7 --json'],
       ),
     )
-    .epilogue(exitStatus(0, 1, 2, 3, 10, 12, 13, 130));
+    .epilogue(exitStatus(0, 1, 2, 3, 4, 10, 12, 13, 130));
 
 type Arguments = Declared<typeof build>;
-type WholeResult = Exclude<VerifyResult, { readonly error: FerryError }>;
+type Parsed = ArgumentsCamelCase<Arguments>;
 
 export const verifyCommand: Command<Arguments> = {
   spec: 'verify <location..>',
@@ -41,68 +50,63 @@ export const verifyCommand: Command<Arguments> = {
   run,
 };
 
-async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
+async function run(args: Parsed, terminal: Terminal): Promise<number> {
   const { exitOfResults, verify } = await import('../jobs/verify.js');
-  const requests = args.location.map((location) => sourceRequest({ ...args, from: location }, terminal));
-  for (const text of args.location) parseLocation(text);
+  const requests = args.location.map((location) => sourceRequest({ ...args, from: location }, terminal, {}));
+  await using encryption = await encryptionOf(args['encryption-config']);
+  const options: VerifyOptions = await verifyRequest(args, encryption, terminal);
   const { run: context, display } = shownRun(terminal, args);
+  const tell = await teller(args, terminal);
   const results: VerifyResult[] = [];
-  for await (const result of verify(requests, context)) {
+  for await (const result of verify(requests, context, options)) {
     display.clear();
     results.push(result);
-    if (args.json === true) await put(terminal, `${toJson(resultJson(result))}\n`);
-    else if (result.error !== undefined || args.quiet !== true) await tell(result, terminal);
+    await tell.one(result);
   }
-  const failed = results.filter((result) => result.error !== undefined).length;
+  const exit = exitOfResults(results);
+  await tell.all(results, exit);
+  return exit;
+}
+
+async function encryptionOf(path: string | undefined): Promise<Encryption | undefined> {
+  if (path === undefined) return undefined;
+  const { openEncryption } = await import('../locations/encryption.js');
+  return openEncryption(path);
+}
+
+/** How results are told, one by one and in all. */
+interface Teller {
+  readonly one: (result: VerifyResult) => Promise<void>;
+  readonly all: (results: readonly VerifyResult[], exit: number) => Promise<void>;
+}
+
+async function teller(args: Parsed, terminal: Terminal): Promise<Teller> {
   if (args.json === true) {
-    const summary = { schema: 'etcdferry.verify-summary/v1', verified: results.length, whole: results.length - failed, failed };
-    await put(terminal, `${toJson({ ...summary, exit: exitOfResults(results) })}\n`);
-  } else if (results.length > 1 && args.quiet !== true) {
-    await put(terminal, `${plural(results.length, 'location')}: ${results.length - failed} whole, ${failed} not\n`);
+    const { resultJson, summaryJson } = await import('./verify-json.js');
+    return {
+      one: (result) => put(terminal, `${toJson(resultJson(result))}\n`),
+      all: (results, exit) => put(terminal, `${toJson(summaryJson(results, exit))}\n`),
+    };
   }
-  return exitOfResults(results);
-}
-
-async function tell(result: VerifyResult, terminal: Terminal): Promise<void> {
-  if (result.error === undefined) {
-    await put(terminal, `${result.location}: ${wholeText(result)}\n`);
-    if ('notes' in result.account) sayNotes(terminal, result.account.notes);
-    return;
-  }
-  const { message, hint } = result.error;
-  await put(
-    terminal,
-    `${result.location}: ${message.startsWith(result.location) ? message.slice(result.location.length).replace(/^[: ]+/, '') : message}\n`,
-  );
-  if (hint !== undefined) say(terminal, `  ${hint}`);
-}
-
-function wholeText(result: WholeResult): string {
-  if (result.kind === 'stored')
-    return `stored bytes as written, ${formatBytes(result.account.size)}; encrypted, and no --identity was given`;
-  const info = result.kind === 'archive' ? result.account.header : result.account.source;
-  const at = `${info.api === 'v2' ? 'index' : 'revision'} ${info.revision}`;
-  if (result.kind === 'archive')
-    return `whole archive, ${plural(result.account.records, 'record')} at ${at}, ${formatBytes(result.account.size)}`;
-  const { records, rawBytes } = result.account;
-  const kind = result.kind === 'data-dir' ? `data dir (${info.api})` : 'snapshot file';
-  return `whole ${kind}, ${plural(records, info.api === 'v2' ? 'node' : 'key')} at ${at}, ${formatBytes(rawBytes)} in them`;
-}
-
-/** A line of `verify --json`. */
-function resultJson(result: VerifyResult): object {
-  const head = { schema: 'etcdferry.verify/v1', location: result.location, whole: result.error === undefined };
-  if (result.error !== undefined) return { ...errorJson(result.error), ...head };
-  if (result.kind === 'stored') return { ...head, kind: result.kind, ...result.account };
-  return { ...head, kind: result.kind, ...(result.kind === 'archive' ? archiveFields(result.account) : filesFields(result.account)) };
-}
-
-function archiveFields({ header, records, rawBytes, size, sha256, digests }: ArchiveAccount): object {
-  const { formatVersion, api, order, revision } = header;
-  return { formatVersion, api, order, revision, records, rawBytes, size, sha256, digests };
-}
-
-function filesFields({ source, records, rawBytes, leases, notes }: FilesAccount): object {
-  const { api, order, revision } = source;
-  return { api, order, [api === 'v2' ? 'index' : 'revision']: revision, records, rawBytes, leases, notes: notesJson(notes) };
+  const { exitOfResult, notesOfResult } = await import('../jobs/verify.js');
+  const { failedText, passedText } = await import('./verify-text.js');
+  const isPassed = (result: VerifyResult): boolean => result.error === undefined && exitOfResult(result) !== 4;
+  return {
+    one: async (result) => {
+      if (result.error === undefined) {
+        if (args.quiet === true && isPassed(result)) return;
+        await put(terminal, `${passedText(result)}\n`);
+        sayNotes(terminal, notesOfResult(result));
+        return;
+      }
+      await put(terminal, `${failedText(result)}\n`);
+      if (result.error.hint !== undefined) say(terminal, `  ${result.error.hint}`);
+    },
+    all: async (results) => {
+      if (results.length < 2 || args.quiet === true) return;
+      const passed = results.filter(isPassed).length;
+      const word = results.every((result) => result.error !== undefined || result.whole) ? 'whole' : 'passed';
+      await put(terminal, `${plural(results.length, 'location')}: ${passed} ${word}, ${results.length - passed} not\n`);
+    },
+  };
 }

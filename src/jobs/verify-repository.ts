@@ -1,13 +1,13 @@
-import { proveArchive } from '../archive/prove.js';
 import { FerryError } from '../errors.js';
-import { archiveLimits, plainBytes } from '../locations/archive.js';
+import { plainBytes } from '../locations/archive.js';
 import { onlyName, openRepository } from '../locations/repository.js';
 import type { SourceRequest } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
 import { emptyRepository, type Repository, type StoredArchive } from '../storage/repository.js';
 import { summaryOfAccount } from '../storage/stored-summary.js';
 import { ofNames } from './prune.js';
-import type { VerifyResult } from './verify.js';
+import type { VerifyOptions, VerifyResult } from './verify.js';
+import { encryptedAccount, passedArchive, verifyArchiveBytes } from './verify-archive.js';
 
 /**
  * Proves the archives of a repository, one after the other, and keeps in the summary of each that it passed, and
@@ -16,20 +16,20 @@ import type { VerifyResult } from './verify.js';
  *
  * @throws FerryError `empty-repository`, `not-found` for a NAME without archives, and as the repository does
  */
-export async function* verifyRepository(request: SourceRequest, run: RunContext): AsyncIterable<VerifyResult> {
+export async function* verifyRepository(request: SourceRequest, options: VerifyOptions, run: RunContext): AsyncIterable<VerifyResult> {
   await using repository = await openRepository(request);
-  const keeper = new Keeper(repository, run);
+  const verifying = { repository, request, options, keeper: new Keeper(repository, run), run };
   for (const archive of await chosen(repository, request)) {
     run.signal.throwIfAborted();
     const location = repository.locationOf(archive);
     try {
-      yield await verifyStored(repository, archive, request, keeper, run);
+      yield await verifyStored(archive, verifying);
     } catch (thrown) {
       run.signal.throwIfAborted();
       const error = FerryError.from(thrown);
       // Removed since it was listed: a prune is not kept away by those who read.
       if (error.code === 'not-found') continue;
-      if (error.code === 'damaged') await keeper.keep(() => repository.markDamaged(archive));
+      if (error.code === 'damaged') await verifying.keeper.keep(() => repository.markDamaged(archive));
       yield { location, error };
     }
   }
@@ -45,30 +45,41 @@ async function chosen(repository: Repository, { names, at }: SourceRequest): Pro
   return ofNames(all, names ?? [], repository.location);
 }
 
-async function verifyStored(
-  repository: Repository,
-  archive: StoredArchive,
-  request: SourceRequest,
-  keeper: Keeper,
-  run: RunContext,
-): Promise<VerifyResult> {
+/** What is the same for all archives of a repository. */
+interface Verifying {
+  readonly repository: Repository;
+  readonly request: SourceRequest;
+  readonly options: VerifyOptions;
+  readonly keeper: Keeper;
+  readonly run: RunContext;
+}
+
+async function verifyStored(archive: StoredArchive, { repository, request, options, keeper, run }: Verifying): Promise<VerifyResult> {
+  const started = performance.now();
   const location = repository.locationOf(archive);
+  const { depth = 'segments' } = options;
+  if (archive.encrypted && depth === 'account') throw encryptedAccount(location);
   const kept = await repository.summary(archive);
-  if (archive.encrypted && request.open === undefined && kept !== undefined) {
+  const bytesOnly = depth === 'segments' && options.against === undefined;
+  if (archive.encrypted && request.open === undefined && kept !== undefined && bytesOnly) {
     const sha256 = await repository.sha256(archive, run);
     if (sha256 !== kept.sha256) {
       throw new FerryError('damaged', `${location}: its stored bytes have SHA-256 ${sha256}, they were written with ${kept.sha256}`);
     }
     await keeper.keep(() => repository.markVerified(archive, 'bytes'));
-    return { location, kind: 'stored', account: { size: archive.size, sha256 } };
+    const milliseconds = performance.now() - started;
+    return { location, kind: 'stored', depth, whole: true, account: { size: archive.size, sha256 }, milliseconds };
   }
   const bytes = await plainBytes(await repository.open(archive), location, request.open);
   try {
-    const account = await proveArchive(bytes, run, archiveLimits(request));
-    const sha256 = archive.encrypted ? (kept?.sha256 ?? (await repository.sha256(archive, run))) : account.sha256;
-    const summary = summaryOfAccount(account, { size: archive.size, sha256 });
-    await keeper.keep(() => repository.markVerified(archive, 'content', summary));
-    return { location, kind: 'archive', account };
+    const proof = await verifyArchiveBytes(bytes, request, options, run);
+    // A part of an archive is no proof of all of it.
+    if (proof.sha256 !== undefined) {
+      const sha256 = archive.encrypted ? (kept?.sha256 ?? (await repository.sha256(archive, run))) : proof.sha256;
+      const summary = summaryOfAccount(proof.account, { size: archive.size, sha256 });
+      await keeper.keep(() => repository.markVerified(archive, 'content', summary));
+    }
+    return passedArchive(location, proof, options);
   } finally {
     await bytes.close();
   }

@@ -1,25 +1,46 @@
-import type { ArchiveAccount } from '../archive/account.js';
-import { proveArchive } from '../archive/prove.js';
+import type { SamplePart } from '../archive/prove-sample.js';
 import { FerryError, worstExit } from '../errors.js';
-import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
+import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { detect } from '../locations/detect.js';
 import { apisWithKeys } from '../locations/files.js';
 import { isRepository } from '../locations/repository.js';
-import { openSource, type SourceRequest, withoutStrayFlags } from '../locations/source.js';
-import { batchBytes } from '../model/batch.js';
+import { type SourceRequest, withoutStrayFlags } from '../locations/source.js';
 import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import type { Api, Source, SourceInfo } from '../model/source.js';
+import type { Api } from '../model/source.js';
+import type { RecordsAccount } from './check-records.js';
+import type { AgainstAccount, AgainstOptions } from './verify-against.js';
+import { type ArchiveProof, passedArchive, verifyArchive } from './verify-archive.js';
+import { type FilesAccount, verifyFiles } from './verify-files.js';
 
-/** What was read to the end of etcd's own files. */
-export interface FilesAccount {
-  readonly source: SourceInfo;
-  /** v3: keys. v2: nodes. */
-  readonly records: number;
-  /** Of all records, in bytes. */
-  readonly rawBytes: number;
-  readonly leases: number;
-  readonly notes: readonly Note[];
+/**
+ * How much of a location is read: its own account by a few small reads (archives only); every byte of it;
+ * or every byte, and every record looked at.
+ */
+export type VerifyDepth = 'account' | 'segments' | 'records';
+
+export interface VerifyOptions {
+  /** `segments` unless given. */
+  readonly depth?: VerifyDepth;
+  /** Of archives only this part of the segments. */
+  readonly sample?: SamplePart;
+  /** Opens what Kubernetes encrypted, at depth `records`. */
+  readonly encryption?: Encryption;
+  /** Compares the content, once it has passed. */
+  readonly against?: AgainstOptions;
+}
+
+/** What is known of a location that passed, whatever it is. */
+export interface Passed {
+  readonly location: string;
+  readonly depth: VerifyDepth;
+  /** True when all of it was read. */
+  readonly whole: boolean;
+  /** At depth `records`. */
+  readonly contents?: RecordsAccount;
+  readonly against?: AgainstAccount;
+  readonly milliseconds: number;
+  readonly error?: undefined;
 }
 
 /** An encrypted archive in a repository that nobody gave a key to: its stored bytes are those that were written. */
@@ -30,25 +51,29 @@ export interface StoredBytes {
   readonly sha256: string;
 }
 
-/** What became of one location: the account of what is whole, or what is wrong with it. */
+/** What became of one location: the account of what passed, or what is wrong with it. */
 export type VerifyResult =
-  | { readonly location: string; readonly kind: 'archive'; readonly account: ArchiveAccount; readonly error?: undefined }
-  | { readonly location: string; readonly kind: 'stored'; readonly account: StoredBytes; readonly error?: undefined }
-  | { readonly location: string; readonly kind: 'snapshot-file' | 'data-dir'; readonly account: FilesAccount; readonly error?: undefined }
+  | (Passed & { readonly kind: 'archive' } & ArchiveProof)
+  | (Passed & { readonly kind: 'stored'; readonly account: StoredBytes })
+  | (Passed & { readonly kind: 'snapshot-file' | 'data-dir'; readonly account: FilesAccount })
   | { readonly location: string; readonly error: FerryError };
 
 /**
- * Proves archives and etcd's own files whole, every byte of them that counts, one after the other. A
- * repository has a result for each of its archives; a data dir with both a v2 tree and v3 keys has two results, unless its request names an API.
+ * Verifies archives and etcd's own files, one after the other. A repository has a result for each of its
+ * archives; a data dir with both a v2 tree and v3 keys has two, unless its request names an API.
  *
  * @throws FerryError only when the run is stopped; what is wrong with a location is in its result
  */
-export async function* verify(requests: readonly SourceRequest[], run: RunContext): AsyncIterable<VerifyResult> {
+export async function* verify(
+  requests: readonly SourceRequest[],
+  run: RunContext,
+  options: VerifyOptions = {},
+): AsyncIterable<VerifyResult> {
   for (const request of requests) {
     run.signal.throwIfAborted();
     const location = request.location.text;
     try {
-      yield* verifyOne(request, run);
+      yield* verifyOne(request, options, run);
     } catch (thrown) {
       run.signal.throwIfAborted();
       yield { location, error: FerryError.from(thrown) };
@@ -58,35 +83,41 @@ export async function* verify(requests: readonly SourceRequest[], run: RunContex
 
 /** The exit status of a `verify` with these results. */
 export function exitOfResults(results: readonly VerifyResult[]): number {
-  return worstExit(results.map((result) => result.error?.exit ?? (isLossy(result) ? 3 : 0)));
+  return worstExit(results.map(exitOfResult));
 }
 
-/** True where a reader knows of records that the files can no longer give. */
-function isLossy(result: VerifyResult): boolean {
-  if (result.error !== undefined || !('notes' in result.account)) return false;
-  return result.account.notes.some((note) => note.lossy);
+/** The exit status of one location's result: 4 where it differs from what it was compared with. */
+export function exitOfResult(result: VerifyResult): number {
+  if (result.error !== undefined) return result.error.exit;
+  if (result.against?.differ === true) return 4;
+  return notesOfResult(result).some((note) => note.lossy) ? 3 : 0;
 }
 
-async function* verifyOne(request: SourceRequest, run: RunContext): AsyncIterable<VerifyResult> {
+/** What readers and checks noticed of a location that passed. */
+export function notesOfResult(result: Exclude<VerifyResult, { readonly error: FerryError }>): readonly Note[] {
+  return [...('notes' in result.account ? result.account.notes : []), ...(result.contents?.notes ?? [])];
+}
+
+async function* verifyOne(request: SourceRequest, options: VerifyOptions, run: RunContext): AsyncIterable<VerifyResult> {
   const { location } = request;
   const { text } = location;
   const kind = location.kind === 'path' ? await detect(location.path) : undefined;
-  if (kind === 'snapshot-file') {
-    yield { location: text, kind, account: await readFiles(withoutStrayFlags(request, kind), run) };
-  } else if (kind === 'data-dir') {
-    for (const api of await apisOf(request, run)) {
-      yield { location: text, kind, account: await readFiles({ ...withoutStrayFlags(request, kind), api }, run) };
-    }
-  } else if (await isRepository(location)) yield* (await import('./verify-repository.js')).verifyRepository(request, run);
-  else yield { location: text, kind: 'archive', account: await proveOne(request, run) };
-}
-
-async function proveOne(request: SourceRequest, run: RunContext): Promise<ArchiveAccount> {
-  const bytes = await openArchiveBytes(request, run);
-  try {
-    return await proveArchive(bytes, run, archiveLimits(request));
-  } finally {
-    await bytes.close();
+  const { depth = 'segments' } = options;
+  if (kind !== 'snapshot-file' && kind !== 'data-dir') {
+    if (await isRepository(location)) yield* (await import('./verify-repository.js')).verifyRepository(request, options, run);
+    else yield passedArchive(text, await verifyArchive(request, options, run), options);
+    return;
+  }
+  if (depth === 'account') {
+    throw new FerryError('usage', `${text} is a ${kind.replace('-', ' ')}, which has no account of itself`, {
+      hint: 'Leave --depth account away.',
+    });
+  }
+  const asked = withoutStrayFlags(request, kind);
+  for (const api of kind === 'data-dir' ? await apisOf(asked, run) : [undefined]) {
+    const started = performance.now();
+    const files = await verifyFiles(api === undefined ? asked : { ...asked, api }, options, run);
+    yield { location: text, kind, depth, whole: true, ...files, milliseconds: performance.now() - started };
   }
 }
 
@@ -95,28 +126,4 @@ async function apisOf(request: SourceRequest, run: RunContext): Promise<readonly
   if (request.api !== undefined) return [request.api];
   const { v2, v3 } = await apisWithKeys(request, run);
   return v2 ? (v3 ? ['v2', 'v3'] : ['v2']) : ['v3'];
-}
-
-/** Reads leases, users and every record of a source, all of which its reader checks. */
-async function readFiles(request: SourceRequest, run: RunContext): Promise<FilesAccount> {
-  const source = await openSource(request, run);
-  try {
-    const leases = await countLeases(source);
-    await source.auth();
-    let [records, rawBytes] = [0, 0];
-    for await (const batch of source.records()) {
-      run.signal.throwIfAborted();
-      records += batch.count;
-      rawBytes += batchBytes(batch);
-    }
-    return { source: source.info, records, rawBytes, leases, notes: source.notes.list() };
-  } finally {
-    await source.close();
-  }
-}
-
-async function countLeases(source: Source): Promise<number> {
-  let leases = 0;
-  for await (const batch of source.leases()) leases += batch.length;
-  return leases;
 }

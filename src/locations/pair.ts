@@ -48,17 +48,26 @@ export async function openPair({ left, right }: Pair<SourceRequest>, run: RunCon
   const leftFirst = (await certainty(left)) >= (await certainty(right));
   const first = await openSource(leftFirst ? left : right, run);
   try {
-    const second = await openSource(await inferred(leftFirst ? right : left, first.info.api), run);
-    const pair = leftFirst ? { left: first, right: second } : { left: second, right: first };
-    try {
-      refuseUnlike(pair);
-    } catch (thrown) {
-      await second.close();
-      throw thrown;
-    }
-    return pair;
+    const second = await openBeside(first, leftFirst ? right : left, run);
+    return leftFirst ? { left: first, right: second } : { left: second, right: first };
   } catch (thrown) {
     await first.close();
+    throw thrown;
+  }
+}
+
+/**
+ * Opens a source to be compared with one that is open already.
+ *
+ * @throws FerryError as `openPair` does
+ */
+export async function openBeside(first: Source, request: SourceRequest, run: RunContext): Promise<Source> {
+  const second = await openSource(await inferred(request, first.info.api), run);
+  try {
+    refuseUnlike({ left: first, right: second });
+    return second;
+  } catch (thrown) {
+    await second.close();
     throw thrown;
   }
 }
