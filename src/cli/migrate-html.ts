@@ -1,5 +1,6 @@
 import type { PrefixCounts } from '../convert/v2-counts.js';
 import type { MigrateReport } from '../jobs/migrate.js';
+import type { MigrationPlan } from '../jobs/migration-plan.js';
 import { isProven, type MigrationProof } from '../jobs/migration-proof.js';
 import type { Note } from '../model/note.js';
 import { formatBytes, formatCount, formatDuration, formatKey, plural } from './format.js';
@@ -7,6 +8,7 @@ import { type Html, html, NOTHING } from './html.js';
 import { hexId } from './json.js';
 import { STYLE } from './migrate-html-style.js';
 import { usersSection } from './migrate-html-users.js';
+import { spaceText, timeText as timeNeeded } from './migrate-plan-text.js';
 import { type RunFacts, strayText, type Verdict, verdictOf, WHAT } from './migrate-report.js';
 import type { MatchedRule } from './migrate-rules.js';
 
@@ -35,6 +37,7 @@ export function migrationPage(page: MigrationPage): string {
   const { report, facts, rules } = page;
   const sections = [
     tiles(report),
+    report.plan === undefined ? NOTHING : planSection(report.plan),
     prefixSection(report),
     notesSection(report.notes),
     report.proof === undefined ? unprovenSection(report) : proofSection(report.proof),
@@ -74,10 +77,29 @@ function headline(report: MigrateReport, verdict: Verdict): string {
     ];
     return `${parts.join(' and ')} in the target ${proof.differing + proof.strayLeases === 1 ? 'is' : 'are'} not as in the source`;
   }
-  if (verdict === 'planned') return `${plural(keys, 'key')} would be written`;
+  if (report.plan !== undefined) return planHeadline(report.plan, keys);
   const proven = proof === undefined ? 'written; the target was not read back' : 'in the target, read back and compared';
   const left = lost === 0 ? '' : `; ${plural(lost, 'node')} left out or altered`;
   return `${plural(keys, 'key')} ${proven}${left}`;
+}
+
+function planHeadline({ collisions, inTheWay }: MigrationPlan, keys: number): string {
+  if (collisions.count > 0) return `Two nodes would become one key, ${plural(collisions.count, 'time')}`;
+  if (inTheWay.reason !== undefined) return inTheWay.reason;
+  return inTheWay.count > 0 ? `${plural(inTheWay.count, 'key')} of the target in the way` : `${plural(keys, 'key')} would be written`;
+}
+
+function planSection({ collisions, inTheWay, estimate, dbSize }: MigrationPlan): Html {
+  const colliding = collisions.examples.map(
+    ({ key, paths }) =>
+      html`<li><code>${formatKey(key)}</code> <span class="tag bad">collision</span> ${paths.map((path) => html`<code>${formatKey(path)}</code> `)}</li>`,
+  );
+  const standing = inTheWay.keys.map((key) => html`<li><code>${formatKey(key)}</code> <span class="tag bad">in the way</span></li>`);
+  const stops = [...colliding, ...standing];
+  return html`<section><h2>What it would take</h2>${definitions([
+    ['time, about', timeNeeded(estimate.milliseconds)],
+    ['space, about', spaceText(estimate.bytes, dbSize)],
+  ])}${stops.length === 0 ? NOTHING : html`<h2 style="margin-top:20px">What stands against it</h2><ul>${stops}</ul>`}</section>`;
 }
 
 function tiles({ counts, keys, written, proof }: MigrateReport): Html {

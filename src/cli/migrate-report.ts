@@ -1,6 +1,7 @@
 import { prefixEnd } from '../convert/prefix.js';
 import { worstExit } from '../errors.js';
 import type { MigrateReport } from '../jobs/migrate.js';
+import type { MigrationPlan } from '../jobs/migration-plan.js';
 import { isProven, type MigrationProof } from '../jobs/migration-proof.js';
 import type { AuthData, Permission } from '../model/auth.js';
 import { formatBytes, formatCount, formatDuration, formatKey, plural } from './format.js';
@@ -25,9 +26,18 @@ export function verdictOf(report: MigrateReport): Verdict {
   return report.notes.some(({ lossy }) => lossy) ? 'left-out' : 'complete';
 }
 
-/** 4 when the target differs, 3 when something was left out against the user's wish, else 0. */
+/**
+ * 4 when the target differs, 3 when something was left out against the user's wish, else 0; of a plan
+ * what carrying it out would come to: 2 with collisions, 11 with something in the way.
+ */
 export function exitOfMigration(report: MigrateReport): number {
-  return worstExit([verdictOf(report) === 'differs' ? 4 : 0, exitOfNotes(report.notes)]);
+  const { plan } = report;
+  const stops = plan === undefined ? [] : [plan.collisions.count > 0 ? 2 : 0, isInTheWay(plan) ? 11 : 0];
+  return worstExit([...stops, verdictOf(report) === 'differs' ? 4 : 0, exitOfNotes(report.notes)]);
+}
+
+function isInTheWay({ inTheWay: { count, reason } }: MigrationPlan): boolean {
+  return count > 0 || reason !== undefined;
 }
 
 /** The one line that says what was done. */
@@ -96,6 +106,7 @@ export function migrationJson(report: MigrateReport, facts: RunFacts): object {
     ...(snapshot === undefined ? {} : { snapshot: snapshotJson(snapshot, report.to) }),
     ...treeJson(report),
     ...(auth === undefined ? {} : { auth: authJson(auth) }),
+    ...(report.plan === undefined ? {} : { plan: planJson(report.plan) }),
     ...(proof === undefined ? {} : { proof: proofJson(proof) }),
     startedAt: new Date(facts.startedAt).toISOString(),
     seconds: seconds(facts.milliseconds),
@@ -110,6 +121,22 @@ function treeJson({ counts }: MigrateReport): object {
   if (counts === undefined) return {};
   const { prefixes, mapped: _, keys: __, ...tree } = counts;
   return { tree: { ...tree, prefixes: prefixes.map(({ prefix, ...rest }) => ({ ...bytesField('prefix', prefix), ...rest })) } };
+}
+
+function planJson({ madeAt, collisions, inTheWay, estimate, dbSize }: MigrationPlan): object {
+  const { keys, ...way } = inTheWay;
+  return {
+    madeAt: new Date(madeAt).toISOString(),
+    collisions: {
+      count: collisions.count,
+      examples: collisions.examples.map(({ key, paths }) => ({
+        ...bytesField('key', key),
+        paths: paths.map((path) => bytesField('path', path)),
+      })),
+    },
+    inTheWay: { ...way, examples: keys.map((key) => bytesField('key', key)) },
+    estimate: { seconds: seconds(estimate.milliseconds), bytes: estimate.bytes, ...(dbSize === undefined ? {} : { dbSize }) },
+  };
 }
 
 function proofJson({ differences, strays, furthestEnd, ...proof }: MigrationProof): object {

@@ -1,11 +1,15 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
-import type { MigrateReport } from '../jobs/migrate.js';
-import { parseLocation } from '../locations/parse.js';
+import type { MigrateOptions } from '../jobs/migrate.js';
+import type { ConnectionSettings } from '../locations/connection.js';
+import { type Location, parseLocation } from '../locations/parse.js';
+import type { NewFile } from '../locations/target.js';
 import { readingSide, sealOptions, sealWith } from './age-options.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { backFlags, backOptions } from './migrate-back.js';
-import { exitOfMigration, migrationJson, proofText, type RunFacts, summaryOf, verdictOf } from './migrate-report.js';
+import type { MigrationPage } from './migrate-html.js';
+import { readPlan, savePlan } from './migrate-plan-file.js';
+import { exitOfMigration, migrationJson, proofText, summaryOf, verdictOf } from './migrate-report.js';
 import { matchedRules } from './migrate-rules.js';
 import { checkReportFiles, writeReports } from './migrate-write-report.js';
 import {
@@ -25,7 +29,7 @@ import { reportFiles } from './report-file.js';
 import { defined, sourceLocation, sourceRequest } from './requests.js';
 import { SIDES_HELP, settingsOfSides, twoSidedOptions } from './sides.js';
 import { stateOption, statePlace } from './state.js';
-import { say, type Terminal } from './terminal.js';
+import { put, say, type Terminal } from './terminal.js';
 import { treeOptions, treeRules } from './tree-options.js';
 import { toolVersion } from './version.js';
 import { writeOptions, writerOptions } from './write-options.js';
@@ -36,8 +40,14 @@ const build = (yargs: Argv) =>
   yargs
     .options({
       from: { type: 'string', describe: 'v2 tree (v3 keys, with --to-api v2): a live cluster, a data dir, an archive' },
-      to: { type: 'string', demandOption: true, describe: 'Live cluster, snapshot file (.db), or archive (.tar, or - for stdout)' },
-      'dry-run': { type: 'boolean', describe: 'Say what would be written, write nothing' },
+      to: { type: 'string', describe: 'Live cluster, snapshot file (.db), or archive (.tar, or - for stdout)' },
+      'dry-run': { type: 'boolean', describe: 'Print a plan of what would be written, write nothing' },
+      'save-plan': { type: 'string', requiresArg: true, describe: 'With --dry-run: keep the plan in this file' },
+      plan: {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Carry out the plan in this file, unless the source has become something else since',
+      },
       overwrite: { type: 'boolean', describe: 'Replace an existing file' },
       report: {
         type: 'string',
@@ -84,12 +94,17 @@ export const migrateCommand: Command<Arguments> = {
   run,
 };
 
-async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
+async function run(typed: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
   const { migrate } = await import('../jobs/migrate.js');
-  const reports = reportFiles(args.report);
+  const reports = reportFiles(typed.report);
   await checkReportFiles(reports);
+  const kept = typed.plan === undefined ? undefined : await readPlan(typed.plan, typed);
+  const args = { ...typed, ...kept?.flags };
+  if (args['save-plan'] !== undefined && args['dry-run'] !== true) throw new FerryError('usage', '--save-plan goes with --dry-run');
+  if (args.to === undefined) throw new FerryError('usage', 'no target was given', { hint: 'Name it with --to.' });
   const to = parseLocation(args.to);
-  const live = { from: sourceLocation(args, terminal).kind === 'live', to: to.kind === 'live' };
+  const source = sourceLocation(args, terminal);
+  const live = { from: source.kind === 'live', to: to.kind === 'live' };
   const connections = settingsOfSides(args, terminal, live);
   const from = sourceRequest(readingSide(args), terminal, connections.from);
   const seal = sealWith(args);
@@ -99,23 +114,13 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const report = await migrate(
     {
       from,
-      to:
-        to.kind === 'live'
-          ? { live: { endpoints: to.endpoints, connection: connections.to } }
-          : {
-              file: {
-                location: to,
-                overwrite: args.overwrite === true,
-                ...defined('seal', seal),
-                dryRun: args['dry-run'] === true,
-                stdout: terminal.stdout,
-              },
-            },
+      to: targetOf(to, { ...args, seal, connection: connections.to }, terminal),
       write: { ...writerOptions(args), tmpDir: from.tmpDir },
       ...backFlags(args),
       rules: treeRules(args, args['to-api'] === 'v2'),
       state: statePlace(args, terminal),
       proof: args.proof,
+      ...defined('expected', kept?.fingerprint),
       ...defined('kubernetesProtobuf', args['kubernetes-protobuf']),
       compress: args.compress ?? 'gzip',
       toolVersion: toolVersion(),
@@ -123,18 +128,39 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     context,
   ).finally(() => display.clear());
   const facts = { milliseconds: performance.now() - started, startedAt, toolVersion: toolVersion() };
-  await writeReports(reports, { report, facts, rules: report.counts === undefined ? [] : matchedRules(args, report.counts) });
-  return tellMigration(report, facts, args, terminal, to.kind === 'stdio');
+  const rules = report.counts === undefined ? [] : matchedRules(args, report.counts);
+  await writeReports(reports, { report, facts, rules });
+  if (args['save-plan'] !== undefined) await savePlan(args['save-plan'], report, facts, args, source.text);
+  return tellMigration({ report, facts, rules }, args, terminal, to.kind === 'stdio');
+}
+
+function targetOf(
+  to: Location,
+  args: {
+    readonly overwrite?: boolean | undefined;
+    readonly 'dry-run'?: boolean | undefined;
+    readonly seal: NewFile['seal'] | undefined;
+    readonly connection: ConnectionSettings;
+  },
+  terminal: Terminal,
+): MigrateOptions['to'] {
+  if (to.kind === 'live') return { live: { endpoints: to.endpoints, connection: args.connection } };
+  const dryRun = args['dry-run'] === true;
+  return { file: { location: to, overwrite: args.overwrite === true, ...defined('seal', args.seal), dryRun, stdout: terminal.stdout } };
 }
 
 async function tellMigration(
-  report: MigrateReport,
-  facts: RunFacts,
+  { report, facts, rules }: MigrationPage,
   args: { readonly json?: boolean | undefined; readonly quiet?: boolean | undefined },
   terminal: Terminal,
   stdoutTaken: boolean,
 ): Promise<number> {
-  const { notes, proof } = report;
+  const { notes, proof, plan } = report;
+  if (plan !== undefined && args.json !== true && args.quiet !== true) {
+    await put(terminal, (await import('./migrate-plan-text.js')).planText(report, plan, rules));
+    say(terminal, summaryOf(report, facts));
+    return exitOfMigration(report);
+  }
   await tellReport({ summary: summaryOf(report, facts), document: migrationJson(report, facts), notes, stdoutTaken }, args, terminal);
   const differs = verdictOf(report) === 'differs';
   if (proof !== undefined && args.json !== true && (differs || args.quiet !== true)) say(terminal, proofText(proof));

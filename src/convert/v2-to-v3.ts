@@ -10,6 +10,7 @@ import { showKey } from './key-text.js';
 import { isSelected } from './select.js';
 import { TreeCounter, type TreeCounts } from './v2-counts.js';
 import { EmptyDirectories } from './v2-empty.js';
+import type { FingerprintTaker } from './v2-fingerprint.js';
 import { EXACT_TTL, ExpirationLeases, type TtlRule } from './v2-ttl.js';
 import { type PlacedNode, walkNodes } from './v2-walk.js';
 
@@ -32,6 +33,8 @@ export interface ConvertTreeOptions {
   readonly hidden?: 'keep' | 'drop';
   /** The user means expired nodes to be left behind: they are nothing lost. */
   readonly dropExpired?: boolean;
+  /** Takes the fingerprint of what the tree becomes. */
+  readonly fingerprint?: FingerprintTaker;
   /** The clock, in milliseconds since the Unix epoch: what has expired by then is left out. */
   readonly now?: () => number;
 }
@@ -216,6 +219,7 @@ class TreeConversion {
   #surveyEmpty(placed: PlacedNode): void {
     const { path } = placed.node;
     this.#counter.counts.emptyDirectories++;
+    this.#o.fingerprint?.emptyDirectory(path);
     if (this.#o.emptyDirs === 'marker') {
       this.#counter.counts.markers++;
       this.notes.add('empty-directory-marked', 'empty directories kept as a key that ends in a slash', { example: showKey(path) });
@@ -232,6 +236,7 @@ class TreeConversion {
     const { node, expiration } = kept.placed;
     const key = this.#mapping.mapKey(nameOf(kept));
     this.#counter.key(node.path, key.length + (kept.marker ? 0 : node.value.length));
+    if (!kept.marker) this.#o.fingerprint?.key(key, node.value, expiration);
     const piece = this.#mapping.pieceOf(nameOf(kept)) - 1;
     if (piece >= 0) this.#counter.mapped[piece] = (this.#counter.mapped[piece] ?? 0) + 1;
     if (expiration === 0n) return;

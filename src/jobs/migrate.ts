@@ -2,6 +2,7 @@ import type { ArchiveAccount } from '../archive/account.js';
 import { distinctKeys } from '../convert/distinct-keys.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
 import type { TreeCounts } from '../convert/v2-counts.js';
+import { FingerprintTaker, type TreeFingerprint } from '../convert/v2-fingerprint.js';
 import { type ConvertedTree, type ConvertTreeOptions, convertStream, convertTree } from '../convert/v2-to-v3.js';
 import { FerryError } from '../errors.js';
 import { runtimePrefixes } from '../kubernetes/select.js';
@@ -21,6 +22,7 @@ import { migrateBack } from './migrate-back.js';
 import { remembering } from './migrate-memory.js';
 import type { StatePlace } from './migrate-state.js';
 import { type Duration, Durations } from './migration-durations.js';
+import { type MigrationPlan, planned, refuseChange } from './migration-plan.js';
 import { type MigrationProof, proveMigration } from './migration-proof.js';
 import { readBackRequest } from './migration-target.js';
 import { openProven } from './proven-source.js';
@@ -37,6 +39,8 @@ export interface MigrateOptions {
   readonly to: { readonly live: LiveTarget } | { readonly file: NewFile };
   readonly write: WriteOptions;
   readonly rules?: TreeRules;
+  /** What the source is to become, as a plan has it; refused when it has moved on. */
+  readonly expected?: TreeFingerprint;
   /** Read the target back when it is written, and compare; true unless given. */
   readonly proof?: boolean;
   /** Make the JSON that Kubernetes 1.5 and older stored what later ones store: protobuf. */
@@ -69,6 +73,8 @@ export interface MigrateReport {
   readonly counts?: TreeCounts;
   /** Users and roles of the v2 API, where the source tells of any. */
   readonly auth?: AuthData;
+  /** What a dry run has found out. */
+  readonly plan?: MigrationPlan;
   /** What reading the target back has shown; undefined where it was not done. */
   readonly proof?: MigrationProof;
   /** The parts of the run, in their order. */
@@ -84,7 +90,7 @@ export interface MigrateReport {
 export async function migrate(options: MigrateOptions, run: RunContext): Promise<MigrateReport> {
   if (options.toApi === 'v2') return migrateBack(options, run);
   const { from, write } = options;
-  const once = await canStream(options, run);
+  const once = options.expected === undefined && (await canStream(options, run));
   const durations = new Durations();
   durations.begin('reading the source');
   const tree = await openTree({ ...from, once }, run);
@@ -94,14 +100,24 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
         hint: 'For v3 use backup and restore; to carry keys back to v2 give --to-api v2.',
       });
     }
-    const as = { ...options.rules, selection: from.selection, mapping: write.mapping ?? SAME_KEYS };
+    const fingerprint = write.dryRun === true || options.expected !== undefined ? new FingerprintTaker() : undefined;
+    const rules = { ...options.rules, ...(fingerprint === undefined ? {} : { fingerprint }) };
+    const as = { ...rules, selection: from.selection, mapping: write.mapping ?? SAME_KEYS };
     durations.begin('converting');
     const converted = once ? convertStream(tree, as) : await convertTree(tree, as);
+    if (options.expected !== undefined) refuseChange(options.expected, fingerprint, tree.info);
     const auth = await authOf(converted);
     const stored = options.kubernetesProtobuf === true ? asProtobuf(converted) : converted;
     const done = once
       ? await streamAndProve(stored, options, durations, run)
-      : await inKeyOrder(stored, write.tmpDir, run, (source) => carryAndProve(source, options, durations, run));
+      : await inKeyOrder(stored, write.tmpDir, run, (source, unchecked) =>
+          fingerprint === undefined || write.dryRun !== true
+            ? carryAndProve(source, options, durations, run)
+            : planned(
+                { source, unchecked, tree, converted, fingerprint, options, durations, carry: (changed) => carry(source, changed, run) },
+                run,
+              ),
+        );
     const { counts } = converted;
     return {
       source: tree.info,
@@ -180,7 +196,7 @@ async function canStream({ from, to, write }: MigrateOptions, run: RunContext): 
   return isEmptyTarget(to.live, from.selection, mapping, run);
 }
 
-type Done = Omit<MigrateReport, 'source' | 'keys' | 'dryRun'>;
+export type Done = Omit<MigrateReport, 'source' | 'keys' | 'dryRun'>;
 
 async function openTree(from: SourceRequest, run: RunContext): Promise<Source> {
   const { location } = from;
@@ -231,12 +247,17 @@ async function intoFile(source: Source, target: NewFile, { write }: MigrateOptio
  * Sorts once what may be read again and again: tree order is not the order of keys, `/a/b` stands
  * before `/a-b`, whose bytes come first.
  */
-async function inKeyOrder<T>(source: Source, tmpDir: string, run: RunContext, use: (sorted: Source) => Promise<T>): Promise<T> {
+async function inKeyOrder<T>(
+  source: Source,
+  tmpDir: string,
+  run: RunContext,
+  use: (sorted: Source, unchecked: () => AsyncIterable<RecordBatch>) => Promise<T>,
+): Promise<T> {
   await using sorter = new RecordSorter({ findKey: findKeyValueKey, tmpDir }, run);
   for await (const batch of source.records()) {
     await sorter.add(batch);
   }
   await sorter.finish();
   const info = { ...source.info, order: 'key' } as const;
-  return await use({ ...delegate(source), info, records: () => distinctKeys(sorter.batches()) });
+  return await use({ ...delegate(source), info, records: () => distinctKeys(sorter.batches()) }, () => sorter.batches());
 }

@@ -26,6 +26,8 @@ export interface RestoreV3Options {
   readonly onExtra?: (key: Buffer) => void;
   /** Writes nothing; the report says what would be done. */
   readonly dryRun?: boolean;
+  /** Told of each key that is in the target with another value or lease, when source and target are compared. */
+  readonly onConflictFound?: (key: Buffer) => void;
   /** Most puts in one transaction; 128 is what etcd allows unless told otherwise. */
   readonly maxTxnOps?: number;
   /** Most bytes in one request; 1.5 MiB, etcd's own limit, less some slack, unless given. */

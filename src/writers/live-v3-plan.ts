@@ -21,6 +21,7 @@ export interface PlanOptions {
   readonly leases: TargetLeases;
   readonly onConflict: ConflictRule;
   readonly dryRun: boolean;
+  readonly onConflictFound?: ((key: Buffer) => void) | undefined;
   readonly run: RunContext;
   readonly totalRecords?: number;
 }
@@ -113,6 +114,7 @@ class Planner {
 
   #conflict(columns: Columns, i: number): void {
     this.#conflictCount++;
+    this.#o.onConflictFound?.(keyAt(columns, i));
     if (this.#conflicts.length < CONFLICTS_NAMED) this.#conflicts.push(showKey(keyAt(columns, i)));
     if (this.#o.onConflict === 'skip') this.#tally.skipped++;
     if (this.#o.onConflict === 'overwrite') this.#tally.overwritten++;

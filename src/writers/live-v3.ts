@@ -146,6 +146,7 @@ class Restore {
       leases,
       onConflict: this.#o.onConflict ?? 'fail',
       dryRun: this.#dryRun,
+      onConflictFound: this.#o.onConflictFound,
       run: this.#run,
       ...this.#estimate(),
     });
