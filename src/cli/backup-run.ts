@@ -110,7 +110,8 @@ export async function pruneAfter(run: BackupRun): Promise<void> {
     if (policy === undefined) return;
     const [{ prune }, { openRepository }] = await Promise.all([import('../jobs/prune.js'), import('../locations/repository.js')]);
     await using repository = await openRepository(target);
-    const options = { policy, names: [target.name], dryRun: target.dryRun, wait: target.wait ?? PRUNE_WAIT };
+    const { dryRun } = target;
+    const options = { policy, names: [target.name], dryRun, mayHoldNone: dryRun, wait: target.wait ?? PRUNE_WAIT };
     run.pruned = await prune(repository, options, shownRun(terminal, { quiet: true }).run);
   } catch (thrown) {
     run.error = failureOf(thrown, terminal.signal);

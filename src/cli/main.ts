@@ -69,7 +69,12 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
     .middleware(unmaskWords, true)
     .scriptName('etcdferry')
     .usage('Back up, verify, restore and move etcd: any source to a portable archive, to any target.\n\nUsage: $0 COMMAND [options]')
-    .parserConfiguration({ 'parse-numbers': false, 'parse-positional-numbers': false, 'duplicate-arguments-array': true })
+    .parserConfiguration({
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'duplicate-arguments-array': true,
+      'camel-case-expansion': false,
+    })
     .strict()
     .demandCommand(1, 'a command is missing')
     .recommendCommands()

@@ -10,6 +10,8 @@ export interface PruneOptions {
   readonly names?: readonly string[];
   /** Say what would go, remove nothing. */
   readonly dryRun: boolean;
+  /** That none are there is no failure: the backup before it was a dry run. */
+  readonly mayHoldNone?: boolean;
   /** How long to wait for the repository's lock, in milliseconds. */
   readonly wait?: number;
   /** IANA name of the time zone whose days and weeks count; the machine's own by default. */
@@ -51,8 +53,9 @@ export async function prune(repository: Repository, options: PruneOptions, run: 
 }
 
 async function decide(repository: Repository, options: PruneOptions): Promise<RetentionDecision<PruneCandidate>[]> {
-  const { policy, names = [], zone } = options;
+  const { policy, names = [], zone, mayHoldNone } = options;
   const all = await repository.archives();
+  if (mayHoldNone === true && !all.some(({ name }) => names.includes(name))) return [];
   if (all.length === 0) throw emptyRepository(repository.location);
   const archives = ofNames(all, names, repository.location);
   const summaries = await repository.summaries(archives);
