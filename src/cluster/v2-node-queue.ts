@@ -1,5 +1,6 @@
 import type { RecordBatch } from '../model/batch.js';
-import { encodeNode } from '../wire/node.js';
+import type { TreeNode } from '../model/node.js';
+import { nodeLength, writeNode } from '../wire/node.js';
 import type { NodeSink } from './v2-spooler.js';
 
 const FIRST_BYTES = 512 * 1024;
@@ -22,17 +23,17 @@ export class NodeQueue implements NodeSink {
     return this.#used;
   }
 
-  append(record: Uint8Array): void {
-    if (this.#used + record.length > this.#bytes.length) this.#growBytes(record.length);
+  appendNode(node: TreeNode): void {
+    const length = nodeLength(node);
+    if (this.#used + length > this.#bytes.length) this.#growBytes(length);
     if (this.#count === this.#starts.length) this.#growRecords();
-    this.#bytes.set(record, this.#used);
     this.#starts[this.#count] = this.#used;
-    this.#used += record.length;
+    this.#used = writeNode(this.#bytes, this.#used, node);
     this.#ends[this.#count++] = this.#used;
   }
 
   appendPending(path: Uint8Array, expiration: bigint): number {
-    this.append(encodeNode({ path: Buffer.from(path), dir: true, value: NOTHING, createdIndex: 0n, modifiedIndex: 0n, expiration }));
+    this.appendNode({ path: Buffer.from(path), dir: true, value: NOTHING, createdIndex: 0n, modifiedIndex: 0n, expiration });
     return 0;
   }
 

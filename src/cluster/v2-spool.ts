@@ -3,7 +3,9 @@ import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
-import { encodeNode } from '../wire/node.js';
+import type { TreeNode } from '../model/node.js';
+import { encodeNode, nodeLength, writeNode } from '../wire/node.js';
+import { readAhead } from '../wire/read-ahead.js';
 
 /** Bytes read or written at once. */
 const BLOCK = 1024 * 1024;
@@ -56,6 +58,12 @@ export class NodeSpool {
   append(record: Uint8Array): void {
     const at = this.#frame(record.length, 0);
     this.#out.set(record, at);
+  }
+
+  /** Encodes a node and appends it. */
+  appendNode(node: TreeNode): void {
+    const at = this.#frame(nodeLength(node), 0);
+    writeNode(this.#out, at, node);
   }
 
   /**
@@ -114,7 +122,11 @@ export class NodeSpool {
   }
 
   /** All records from the first; to be called after `flush({ all: true })`. */
-  async *batches(): AsyncGenerator<RecordBatch> {
+  batches(): AsyncGenerator<RecordBatch> {
+    return readAhead(this.#batches());
+  }
+
+  async *#batches(): AsyncGenerator<RecordBatch> {
     let directory = 0;
     for (let position = 0; position < this.#size; ) {
       let block = await this.#read(position, Math.min(BLOCK, this.#size - position));

@@ -1,12 +1,12 @@
 import { FerryError } from '../errors.js';
+import type { TreeNode } from '../model/node.js';
 import type { NoteBook } from '../model/note.js';
 import { compareTreePaths } from '../model/tree-path.js';
-import { encodeNode } from '../wire/node.js';
 import type { ParsedNode, TreeHandler } from './v2-tree-parser.js';
 
-/** Where encoded nodes go; `NodeSpool` says what each method does. */
+/** Where nodes go; `NodeSpool` says what each method does. */
 export interface NodeSink {
-  append(record: Uint8Array): void;
+  appendNode(node: TreeNode): void;
   appendPending(path: Uint8Array, expiration: bigint): number;
   complete(number: number, createdIndex: bigint, modifiedIndex: bigint): void;
 }
@@ -64,7 +64,7 @@ export class TreeSpooler implements TreeHandler {
     if (!this.#takes(node)) return;
     if (node.valueReplaced) this.#noteValue(node.path);
     const { path, dir, value, expiration } = node;
-    this.#spool.append(encodeNode({ path, dir, value, createdIndex, modifiedIndex, expiration }));
+    this.#spool.appendNode({ path, dir, value, createdIndex, modifiedIndex, expiration });
   }
 
   /** Whether the node is to be spooled. */

@@ -88,11 +88,7 @@ export class TreeParser {
       } else if (this.#state === 'scalar') {
         i = this.#readScalar(chunk, i);
       } else {
-        const byte = chunk[i] as number;
-        const isSpace = byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
-        if (!isSpace && !this.#take(byte)) throw unexpected(byte, this.#before + i);
-        // A scalar's first byte is read again, as part of it.
-        if ((this.#state as State) !== 'scalar') i++;
+        i = this.#step(chunk, i);
       }
     }
     this.#before += chunk.length;
@@ -105,6 +101,19 @@ export class TreeParser {
       throw new FerryError('unreachable', `the answer is cut short after ${this.#before} bytes`, { hint: 'Try again.' });
     }
     if (!this.#seenNode) throw new FerryError('unreachable', 'the answer is JSON, but holds no v2 tree', { hint: HINT });
+  }
+
+  /** Takes what stands at `i`, outside of strings and scalars. @returns where to read on */
+  #step(chunk: Uint8Array, i: number): number {
+    const byte = chunk[i] as number;
+    if (byte === 0x22 && (this.#state === 'field' || this.#state === 'field or end')) {
+      const past = this.#readKnownName(chunk, i + 1);
+      if (past !== i + 1) return past;
+    }
+    const isSpace = byte === 0x20 || (byte >= 0x09 && byte <= 0x0d);
+    if (!isSpace && !this.#take(byte)) throw unexpected(byte, this.#before + i);
+    // A scalar's first byte is read again, as part of it.
+    return this.#state === 'scalar' ? i : i + 1;
   }
 
   /** Takes a byte outside of strings and scalars; false when it may not stand here. */
@@ -260,10 +269,50 @@ export class TreeParser {
     return value;
   }
 
+  /**
+   * Takes the name of a field of a node with what follows it up to its value, as etcd writes it, where
+   * the chunk has it whole: what goes through the states byte by byte otherwise.
+   *
+   * @param from just past the name's opening quote
+   * @returns where to read on; `from` when nothing was taken
+   */
+  #readKnownName(chunk: Uint8Array, from: number): number {
+    for (const { name, bytes, isText } of USUAL_FIELDS) {
+      if (chunk[from] !== bytes[0] || !startsAt(chunk, from, bytes)) continue;
+      this.#field = name;
+      if (isText) this.#startString(false);
+      else this.#state = 'value';
+      return from + bytes.length;
+    }
+    return from;
+  }
+
+  /** Reads an index of up to 15 digits that the chunk has whole. @returns where it ends; `from` when it is none */
+  #readIndex(chunk: Uint8Array, from: number): number {
+    const top = this.#entered.length - 1;
+    const into = this.#field === 'modifiedIndex' ? this.#modified : this.#field === 'createdIndex' ? this.#created : undefined;
+    if (top < 0 || into === undefined) return from;
+    let value = 0;
+    let i = from;
+    for (; i < chunk.length && i - from < SAFE_DIGITS; i++) {
+      const digit = (chunk[i] as number) - 0x30;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+    }
+    if (i === from || i === chunk.length || !endsScalar(chunk[i] as number)) return from;
+    into[top] = BigInt(value);
+    this.#state = 'after value';
+    return i;
+  }
+
   #readScalar(chunk: Uint8Array, from: number): number {
+    if (this.#scalar === '') {
+      const past = this.#readIndex(chunk, from);
+      if (past !== from) return past;
+    }
     for (let i = from; i < chunk.length; i++) {
       const byte = chunk[i] as number;
-      if (byte === 0x2c || byte === 0x7d || byte === 0x5d || byte <= 0x20) {
+      if (endsScalar(byte)) {
         this.#endScalar();
         return i;
       }
@@ -285,6 +334,25 @@ export class TreeParser {
     else if (this.#field === 'createdIndex') this.#created[top] = index(text);
     else if (this.#field === 'dir' && !this.#entered[top]) this.#node.dir = text === 'true';
   }
+}
+
+/** As many digits as a number surely keeps. */
+const SAFE_DIGITS = 15;
+
+/** The fields that nearly every node has, as etcd writes them, from behind the quote before the name up to the value. */
+const USUAL_FIELDS = ['value', 'key', 'modifiedIndex', 'createdIndex'].map((name) => {
+  const isText = !name.endsWith('Index');
+  return { name, bytes: Buffer.from(`${name}":${isText ? '"' : ''}`), isText };
+});
+
+function startsAt(chunk: Uint8Array, at: number, bytes: Uint8Array): boolean {
+  if (chunk.length - at < bytes.length) return false;
+  for (let i = 0; i < bytes.length; i++) if (chunk[at + i] !== bytes[i]) return false;
+  return true;
+}
+
+function endsScalar(byte: number): boolean {
+  return byte === 0x2c || byte === 0x7d || byte === 0x5d || byte <= 0x20;
 }
 
 /** The fields that matter, by the length of their names. */

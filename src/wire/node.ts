@@ -1,7 +1,18 @@
 import { FerryError } from '../errors.js';
 import type { TreeNode } from '../model/node.js';
 import { encodeFields } from './fields.js';
-import { cursor, readBytes, readInt64, readVarint, readVarint64, skipField } from './varint.js';
+import {
+  cursor,
+  readBytes,
+  readInt64,
+  readVarint,
+  readVarint64,
+  skipField,
+  varint64Length,
+  varintLength,
+  writeVarint,
+  writeVarint64,
+} from './varint.js';
 
 const EMPTY: Buffer = Buffer.alloc(0);
 
@@ -53,4 +64,55 @@ export function encodeNode(node: TreeNode): Buffer {
     [0x28, node.modifiedIndex],
     [0x30, node.expiration],
   ]);
+}
+
+/** Bytes that `writeNode` writes. */
+export function nodeLength(node: TreeNode): number {
+  return (
+    bytesLength(node.path.length) +
+    (node.dir ? 2 : 0) +
+    bytesLength(node.value.length) +
+    numberLength(node.createdIndex) +
+    numberLength(node.modifiedIndex) +
+    numberLength(node.expiration)
+  );
+}
+
+/**
+ * Writes what `encodeNode` gives to where there is room for it.
+ *
+ * @returns the offset just past it
+ */
+export function writeNode(target: Buffer, start: number, node: TreeNode): number {
+  let at = writeBytes(target, start, 0x0a, node.path);
+  if (node.dir) {
+    target[at++] = 0x10;
+    target[at++] = 1;
+  }
+  at = writeBytes(target, at, 0x1a, node.value);
+  at = writeNumber(target, at, 0x20, node.createdIndex);
+  at = writeNumber(target, at, 0x28, node.modifiedIndex);
+  return writeNumber(target, at, 0x30, node.expiration);
+}
+
+function bytesLength(length: number): number {
+  return length === 0 ? 0 : 1 + varintLength(length) + length;
+}
+
+function numberLength(value: bigint): number {
+  return value === 0n ? 0 : 1 + varint64Length(value);
+}
+
+function writeBytes(target: Buffer, at: number, tag: number, bytes: Buffer): number {
+  if (bytes.length === 0) return at;
+  target[at] = tag;
+  const from = writeVarint(target, at + 1, bytes.length);
+  target.set(bytes, from);
+  return from + bytes.length;
+}
+
+function writeNumber(target: Buffer, at: number, tag: number, value: bigint): number {
+  if (value === 0n) return at;
+  target[at] = tag;
+  return writeVarint64(target, at + 1, value);
 }

@@ -3,7 +3,7 @@ import protobuf from 'protobufjs';
 import { describe, expect, test } from 'vitest';
 import { FerryError } from '../../src/errors.js';
 import { decodeKeyValue, encodeKeyValue, keyOf, leaseOf } from '../../src/wire/keyvalue.js';
-import { decodeNode, encodeNode } from '../../src/wire/node.js';
+import { decodeNode, encodeNode, nodeLength, writeNode } from '../../src/wire/node.js';
 import { bytes, keyValue, treeNode } from '../support/arbitrary.js';
 
 describe('mvccpb.KeyValue', () => {
@@ -56,6 +56,18 @@ describe("the archive's Node", () => {
     fc.assert(
       fc.property(treeNode, (node) => {
         expect(decodeNode(encodeNode(node))).toEqual(node);
+      }),
+    );
+  });
+
+  test('is written in place as it is encoded', () => {
+    fc.assert(
+      fc.property(treeNode, fc.nat({ max: 20 }), (node, at) => {
+        const encoded = encodeNode(node);
+        expect(nodeLength(node)).toBe(encoded.length);
+        const target = Buffer.alloc(at + encoded.length);
+        expect(writeNode(target, at, node)).toBe(target.length);
+        expect(target.subarray(at)).toEqual(encoded);
       }),
     );
   });
