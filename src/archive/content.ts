@@ -5,8 +5,8 @@ import { type Compression, FRAMING_BOUND, SEGMENT_BOUND } from './format.js';
 import { recordTooLarge, splitFrames } from './framing.js';
 import type { ManifestEntry } from './manifest.js';
 
-/** Bytes by which compression may make incompressible content larger: some per stored block, and headers. */
-const GROWTH = 1 / 1000;
+/** By how much compression may make incompressible content larger: zlib's deflateBound, whatever its settings, is 9/64; and headers. */
+const GROWTH = 9 / 64;
 const HEADERS = 1024;
 
 /**
