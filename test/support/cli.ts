@@ -25,6 +25,8 @@ export interface CliOptions {
   /** Asked every millisecond; once it says so, the process is killed with SIGKILL. */
   readonly killWhen?: () => boolean;
   /** What to do, once, when stderr says something that matches: a moment that no clock can tell. */
+  /** What to do once it runs, beside waiting for its end. */
+  readonly started?: (child: ChildProcess) => Promise<void>;
   readonly when?: { readonly says: RegExp; readonly act: (child: ChildProcess) => void };
 }
 
@@ -46,6 +48,7 @@ export function etcdferry(args: readonly string[], options: CliOptions = {}): Pr
       when = undefined;
     });
     child.on('error', reject);
+    options.started?.(child).catch(reject);
     const { killWhen } = options;
     const killer = killWhen === undefined ? undefined : setInterval(() => killWhen() && child.kill('SIGKILL'), 1);
     child.stdin.on('error', () => {});
