@@ -1,4 +1,4 @@
-import { GetObjectCommand, type S3Client } from '@aws-sdk/client-s3';
+import { GetObjectCommand, type GetObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
 import { isMissing, isTaken, s3Error } from './s3-errors.js';
@@ -13,6 +13,26 @@ export interface S3Object {
   readonly size: number;
   /** What S3 tells it from other objects of its name by. */
   readonly etag: string | undefined;
+}
+
+/** Answers that break off are asked for so often in all. */
+const TRIES = 4;
+
+/**
+ * Gets an object, or a range of it. The SDK asks again where no answer comes, but not where one breaks off.
+ *
+ * @throws what the SDK throws
+ */
+export async function getObject(client: S3Client, input: GetObjectCommandInput): Promise<Buffer> {
+  for (let tries = 1; ; tries++) {
+    const { Body } = await client.send(new GetObjectCommand(input));
+    try {
+      const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array(0);
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    } catch (thrown) {
+      if (tries === TRIES) throw thrown;
+    }
+  }
 }
 
 /** An object in a bucket as a source of bytes; each read is a request for a range. */
@@ -38,10 +58,9 @@ export class S3Bytes implements ByteSource {
     const range = `bytes=${offset}-${offset + length - 1}`;
     const condition = etag === undefined ? {} : { IfMatch: etag };
     try {
-      const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: bucket, Key: key, Range: range, ...condition }));
-      const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array(0);
+      const bytes = await getObject(this.#client, { Bucket: bucket, Key: key, Range: range, ...condition });
       if (bytes.length !== length) throw this.#cut(offset, length);
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      return bytes;
     } catch (thrown) {
       if (isMissing(thrown) || isTaken(thrown)) {
         throw new FerryError('failed', `${this.name}: was removed or replaced while it was read`, { cause: thrown });

@@ -1,7 +1,6 @@
 import {
   AbortMultipartUploadCommand,
   DeleteObjectCommand,
-  GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
   ListMultipartUploadsCommand,
@@ -12,7 +11,7 @@ import {
 import { FerryError } from '../errors.js';
 import type { ByteSink, ByteSource } from '../model/bytes.js';
 import type { ObjectStore, StoredObject, UnfinishedObject } from './object-store.js';
-import { S3Bytes } from './s3-bytes.js';
+import { getObject, S3Bytes } from './s3-bytes.js';
 import { s3Client } from './s3-client.js';
 import { isMissing, isNotImplemented, isRefused, s3Error } from './s3-errors.js';
 import type { S3Settings } from './s3-settings.js';
@@ -107,8 +106,7 @@ class S3Store implements ObjectStore {
 
   async get(name: string): Promise<Buffer | undefined> {
     try {
-      const { Body } = await this.#client.send(new GetObjectCommand(this.#object(name)));
-      return Buffer.from((await Body?.transformToByteArray()) ?? []);
+      return await getObject(this.#client, this.#object(name));
     } catch (thrown) {
       if (isMissing(thrown)) return undefined;
       throw s3Error(thrown, `reading ${this.#nameOf(name)}`);
