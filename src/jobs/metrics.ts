@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FerryError } from '../errors.js';
 
@@ -63,7 +63,9 @@ export async function writeMetrics(path: string, runs: readonly BackupMetrics[])
   for (const run of runs) addRun(samples, run);
   const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
   try {
-    await writeFile(temporary, await format(samples), { mode: FOR_ALL, flag: 'wx' });
+    await writeFile(temporary, await format(samples), { flag: 'wx' });
+    // Whatever the umask: a service's is often 0077.
+    await chmod(temporary, FOR_ALL);
     await rename(temporary, path);
   } catch (thrown) {
     await rm(temporary, { force: true }).catch(() => {});

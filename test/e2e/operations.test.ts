@@ -63,7 +63,7 @@ async function shell(script: string): Promise<string> {
   const env = {
     ...cleanEnvironment(),
     ETCDFERRY_CONFIG: join(directory, 'etc/etcdferry/etcdferry.yaml'),
-    PATH: `${join(directory, 'bin')}:${newestEtcd().dir}:${process.env.PATH}`,
+    PATH: `${join(directory, 'bin')}:${join(ROOT, '.cache/tools')}:${newestEtcd().dir}:${process.env.PATH}`,
   };
   const run = promisify(execFile)('bash', ['-euo', 'pipefail', '-c', here(script)], { cwd: directory, env });
   return run.then(
@@ -147,7 +147,7 @@ describe('Prometheus', () => {
   test('the alerting rules are rules, and go off when they should', async () => {
     const file = join(directory, 'alerts.yaml');
     copyFileSync(join(DEPLOY, 'alerts.yaml'), file);
-    expect((await tool('promtool', ['check', 'rules', file])).toString()).toContain('SUCCESS: 5 rules found');
+    expect((await tool('promtool', ['check', 'rules', file])).toString()).toContain('SUCCESS: 6 rules found');
     const healthy = {
       backup_last_success_timestamp_seconds: '0+300x576',
       backup_last_run_success: '1x576',
@@ -157,6 +157,7 @@ describe('Prometheus', () => {
       EtcdBackupTooOld: { backup_last_success_timestamp_seconds: '0x576' },
       EtcdBackupFailed: { backup_last_run_success: '0x576' },
       EtcdBackupLeftSomethingOut: { backup_last_run_exit_status: '3x576' },
+      EtcdBackupNotPruned: { backup_last_run_exit_status: '14x576' },
       EtcdBackupShrunk: { backup_keys: '1000x400 400x176' },
     };
     for (const [alert, trouble] of Object.entries(troubles)) {
