@@ -32,6 +32,9 @@ import { isEmptyTarget, type LiveTarget, type Remember, type WriteOptions, type 
 /** What becomes of expirations, empty directories, hidden and expired nodes. */
 export type TreeRules = Pick<ConvertTreeOptions, 'ttl' | 'emptyDirs' | 'hidden' | 'dropExpired'>;
 
+/** Bytes to sort in. A tree of any size that was held in memory leaves more behind than it should. */
+const SMALL_SORT_BUDGET = 16 * 1024 * 1024;
+
 export interface MigrateOptions {
   /** A v2 tree: a live cluster, a data dir, or an archive of one. With `toApi: v2` any source of v3 keys. */
   readonly from: SourceRequest;
@@ -239,7 +242,7 @@ async function intoArchive(source: Source, target: NewFile, options: MigrateOpti
 }
 
 async function intoFile(source: Source, target: NewFile, { write }: MigrateOptions, run: RunContext): Promise<Done> {
-  const snapshot = await writeSnapshot(source, target, { tmpDir: write.tmpDir }, run);
+  const snapshot = await writeSnapshot(source, target, { tmpDir: write.tmpDir, sortBudget: SMALL_SORT_BUDGET }, run);
   return { to: target.location.text, snapshot, notes: snapshot.notes };
 }
 
@@ -253,11 +256,17 @@ async function inKeyOrder<T>(
   run: RunContext,
   use: (sorted: Source, unchecked: () => AsyncIterable<RecordBatch>) => Promise<T>,
 ): Promise<T> {
-  await using sorter = new RecordSorter({ findKey: findKeyValueKey, tmpDir }, run);
+  // The tree of a data dir is in memory beside.
+  const inMemory = source.info.kind === 'data-dir';
+  await using sorter = new RecordSorter({ findKey: findKeyValueKey, tmpDir, ...(inMemory ? { budget: SMALL_SORT_BUDGET } : {}) }, run);
   for await (const batch of source.records()) {
     await sorter.add(batch);
   }
   await sorter.finish();
+  const auth = await source.auth();
+  if (inMemory) await source.close();
   const info = { ...source.info, order: 'key' } as const;
-  return await use({ ...delegate(source), info, records: () => distinctKeys(sorter.batches()) }, () => sorter.batches());
+  return await use({ ...delegate(source), info, auth: async () => auth, records: () => distinctKeys(sorter.batches()) }, () =>
+    sorter.batches(),
+  );
 }

@@ -77,16 +77,24 @@ export async function openDataDirV2(path: string, options: DataDirOptions, run: 
 }
 
 function sourceOf(store: V2Store, notes: NoteBook, info: SourceInfo): Source {
+  let held: V2Store | undefined = store;
+  const open = (): V2Store => {
+    if (held === undefined) throw new FerryError('failed', `${info.location}: read after it was closed`);
+    return held;
+  };
   return {
     info,
     notes,
     leases: async function* () {},
-    auth: async () => authOf(store),
+    auth: async () => authOf(open()),
     records: async function* () {
-      const keys = store.get('/1');
+      const keys = open().get('/1');
       if (keys !== undefined) yield* walkTree(keys, (path) => isSelected(path, info.selection));
     },
-    close: async () => {},
+    close: async () => {
+      // Whoever is done with the tree wants its memory, though not everyone who knows this source is gone.
+      held = undefined;
+    },
   };
 }
 

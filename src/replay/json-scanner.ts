@@ -40,6 +40,7 @@ export class JsonScanner {
   #pieces: Buffer[] = [];
   #piecesLength = 0;
   #escaped = false;
+  #decoded: Buffer = Buffer.alloc(0);
   #afterBackslash = false;
 
   /** @param maxString longest string to accept, in bytes as written */
@@ -154,7 +155,7 @@ export class JsonScanner {
 
   #emit(written: Buffer): void {
     this.#state = 'between';
-    const { bytes, replaced } = this.#escaped ? decodeEscapes(written) : { bytes: written, replaced: false };
+    const { bytes, replaced } = this.#escaped ? decodeEscapes(written, this.#room(written.length)) : { bytes: written, replaced: false };
     const damage = replaced ? 'certain' : bytes.includes(REPLACEMENT) ? 'possible' : 'none';
     if (this.#wantsKey()) {
       this.#expect = 'colon';
@@ -163,6 +164,12 @@ export class JsonScanner {
       this.#valueDone();
       this.#handler.string(bytes, damage);
     }
+  }
+
+  /** Memory for a string's content, used again for the next one. */
+  #room(length: number): Buffer {
+    if (this.#decoded.length < length) this.#decoded = Buffer.allocUnsafeSlow(2 * length);
+    return this.#decoded;
   }
 
   #literal(chunk: Buffer, from: number): number {
@@ -191,9 +198,12 @@ export class JsonScanner {
   }
 }
 
-/** Decodes the escapes of a string's content. */
-function decodeEscapes(written: Buffer): { bytes: Buffer; replaced: boolean } {
-  const out = Buffer.allocUnsafe(written.length);
+/**
+ * Decodes the escapes of a string's content.
+ *
+ * @param out has room for as many bytes as were written
+ */
+function decodeEscapes(written: Buffer, out: Buffer): { bytes: Buffer; replaced: boolean } {
   let [from, to] = [0, 0];
   let replaced = false;
   for (let at = written.indexOf(BACKSLASH); at >= 0; at = written.indexOf(BACKSLASH, from)) {

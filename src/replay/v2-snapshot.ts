@@ -7,6 +7,8 @@ import { newNode, nodeCost, type V2Node } from './v2-node.js';
 import { V2Store } from './v2-store.js';
 
 const CHUNK = 1 << 20;
+/** Bytes of memory that values are kept in together; of those replaced later no more than this stays for a value. */
+const SLAB = 1 << 16;
 const UINT64 = /^\d{1,20}$/;
 
 /**
@@ -36,6 +38,7 @@ type Place =
 class TreeBuilder implements JsonHandler {
   readonly #maxMemory: number;
   readonly #places: Place[] = [];
+  readonly #values = new Values();
   /** Depth within a value that is not looked at. */
   #skipping = 0;
   #memory = 0;
@@ -99,7 +102,7 @@ class TreeBuilder implements JsonHandler {
     if (place.kind !== 'node') return;
     if (place.key === 'ExpireTime') place.node.expiration = parseGoTime(bytes.toString('latin1'));
     else if (place.key === 'Value') {
-      place.node.value = Buffer.from(bytes);
+      place.node.value = this.#values.keep(bytes);
       place.node.damage = worse(place.node.damage, damage);
     }
   }
@@ -112,6 +115,23 @@ class TreeBuilder implements JsonHandler {
     if (place.kind !== 'node') return;
     if (place.key === 'CreatedIndex') place.node.createdIndex = uint64(text);
     else if (place.key === 'ModifiedIndex') place.node.modifiedIndex = uint64(text);
+  }
+}
+
+/** Keeps values side by side: in memory shared with what is soon forgotten each would keep that alive too. */
+class Values {
+  #slab: Buffer = Buffer.alloc(0);
+  #used = 0;
+
+  keep(bytes: Buffer): Buffer {
+    if (bytes.length > SLAB / 4) return Buffer.from(bytes);
+    if (this.#used + bytes.length > this.#slab.length) {
+      this.#slab = Buffer.allocUnsafeSlow(SLAB);
+      this.#used = 0;
+    }
+    const from = this.#used;
+    this.#used += bytes.copy(this.#slab, from);
+    return this.#slab.subarray(from, this.#used);
   }
 }
 

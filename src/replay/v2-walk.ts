@@ -1,9 +1,9 @@
-import { batchOf, type RecordBatch } from '../model/batch.js';
-import { encodeNode } from '../wire/node.js';
+import type { RecordBatch } from '../model/batch.js';
+import { nodeLength, writeNode } from '../wire/node.js';
 import type { V2Node } from './v2-node.js';
 
-const BATCH_BYTES = 1 << 20;
-const BATCH_RECORDS = 4096;
+const BATCH_BYTES = 256 * 1024;
+const BATCH_RECORDS = 1024;
 
 /** A directory being walked: its path, and which of its nodes is next. */
 interface Level {
@@ -19,21 +19,33 @@ interface Level {
  * @param selects which nodes are wanted, by path
  */
 export function* walkTree(top: V2Node, selects: (path: Buffer) => boolean): Generator<RecordBatch, void, undefined> {
-  let records: Buffer[] = [];
-  let bytes = 0;
+  let batch = newBatch(BATCH_BYTES);
   for (const { path, node } of inTreeOrder(top)) {
     const pathBytes = Buffer.from(path, 'latin1');
     if (!selects(pathBytes)) continue;
     const { value, createdIndex, modifiedIndex, expiration, children } = node;
-    const record = encodeNode({ path: pathBytes, dir: children !== undefined, value, createdIndex, modifiedIndex, expiration });
-    records.push(record);
-    bytes += record.length;
-    if (bytes < BATCH_BYTES && records.length < BATCH_RECORDS) continue;
-    yield batchOf(records);
-    records = [];
-    bytes = 0;
+    const record = { path: pathBytes, dir: children !== undefined, value, createdIndex, modifiedIndex, expiration };
+    const length = nodeLength(record);
+    const at = endOf(batch);
+    if (batch.count === BATCH_RECORDS || at + length > batch.bytes.length) {
+      if (batch.count > 0) yield batch;
+      batch = newBatch(Math.max(BATCH_BYTES, length));
+    }
+    const start = endOf(batch);
+    batch.starts[batch.count] = start;
+    batch.ends[batch.count] = writeNode(batch.bytes, start, record);
+    batch.count++;
   }
-  if (records.length > 0) yield batchOf(records);
+  if (batch.count > 0) yield batch;
+}
+
+/** Records are written straight into a batch's memory: there is a tree beside it already. */
+function newBatch(bytes: number): { -readonly [K in keyof RecordBatch]: RecordBatch[K] } {
+  return { bytes: Buffer.allocUnsafeSlow(bytes), starts: new Uint32Array(BATCH_RECORDS), ends: new Uint32Array(BATCH_RECORDS), count: 0 };
+}
+
+function endOf({ ends, count }: RecordBatch): number {
+  return count === 0 ? 0 : (ends[count - 1] as number);
 }
 
 /** Nodes below a directory with their paths (latin-1, relative to it), in tree order; safe at any depth. */
