@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { CliResult } from '../support/cli.js';
 import { cleanEnvironment } from '../support/etcd.js';
@@ -9,6 +10,8 @@ const BIN = join(import.meta.dirname, '../../bin/etcdferry.js');
 /** No run may take more, whatever is done to it. In MiB. */
 const MOST_MEMORY = 300;
 const LONGEST = 120_000;
+/** Where migrations remember what they made. */
+const STATE = join(tmpdir(), `etcdferry-faults-${process.pid}`);
 
 export interface FaultRun extends CliResult {
   /** MiB. */
@@ -28,7 +31,10 @@ export function faultRun(
 ): Promise<FaultRun> {
   const started = performance.now();
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [BIN, ...args], { env: { ...cleanEnvironment(), ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [BIN, ...args], {
+      env: { ...cleanEnvironment(), XDG_STATE_HOME: STATE, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
     let peak = 0;
     child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk));

@@ -7,6 +7,7 @@ import { PassThrough, Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { main } from '../../src/cli/main.js';
 import { cleanEnvironment } from './etcd.js';
+import { schemaErrors } from './json-schema.js';
 
 const BIN = join(import.meta.dirname, '../../bin/etcdferry.js');
 
@@ -55,7 +56,10 @@ export function etcdferry(args: readonly string[], options: CliOptions = {}): Pr
     child.stdin.end(options.stdin);
     child.on('close', (exit, signal) => {
       clearInterval(killer);
-      resolve({ exit, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() });
+      const result = { exit, signal, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() };
+      const wrong = exit === null ? [] : undocumented(args, result.stdout);
+      if (wrong.length > 0) reject(new Error(wrong.join('\n')));
+      else resolve(result);
     });
   });
 }
@@ -90,7 +94,19 @@ export async function etcdferryInside(args: readonly string[], stdin: Uint8Array
   stdout.end();
   stderr.end();
   const [out, err] = await outputs;
+  const wrong = undocumented(args, out);
+  if (wrong.length > 0) throw new Error(wrong.join('\n'));
   return { exit, signal: null, stdout: out, stderr: err };
+}
+
+/** Every JSON document that any test makes the command line print is held to docs/schemas. */
+function undocumented(args: readonly string[], stdout: Buffer): string[] {
+  if (!args.includes('--json')) return [];
+  const documents = stdout
+    .toString()
+    .split('\n')
+    .filter((line) => line.startsWith('{"'));
+  return documents.flatMap((line) => schemaErrors(JSON.parse(line)));
 }
 
 /** The one JSON document that `--json` printed. */
