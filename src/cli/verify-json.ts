@@ -1,8 +1,9 @@
 import type { ArchiveSummary } from '../archive/account.js';
 import type { FerryError } from '../errors.js';
 import type { RecordsAccount } from '../jobs/check-records.js';
+import type { DrillAccount } from '../jobs/drill.js';
 import { exitOfResult, notesOfResult, type VerifyResult } from '../jobs/verify.js';
-import type { AgainstAccount } from '../jobs/verify-against.js';
+import type { AgainstAccount, NamedDifference } from '../jobs/verify-against.js';
 import type { SampleAccount } from '../jobs/verify-archive.js';
 import type { FilesAccount } from '../jobs/verify-files.js';
 import { bytesField, errorJson, notesJson } from './json.js';
@@ -15,7 +16,7 @@ type PassedResult = Exclude<VerifyResult, { readonly error: FerryError }>;
 export function resultJson(result: VerifyResult): object {
   const head = { schema: 'etcdferry.verify/v1', location: result.location };
   if (result.error !== undefined) return { ...errorJson(result.error), ...head, passed: false, whole: false };
-  const { kind, depth, whole, contents, against, milliseconds } = result;
+  const { kind, depth, whole, contents, drill, against, milliseconds } = result;
   return {
     ...head,
     passed: exitOfResult(result) !== 4,
@@ -24,6 +25,7 @@ export function resultJson(result: VerifyResult): object {
     depth,
     ...accountFields(result),
     ...(contents === undefined ? {} : { contents: contentsJson(contents) }),
+    ...(drill === undefined ? {} : { drill: drillJson(drill) }),
     ...(against === undefined ? {} : { against: againstJson(against) }),
     notes: notesJson(notesOfResult(result)),
     seconds: Math.round(milliseconds) / 1000,
@@ -69,6 +71,23 @@ function contentsJson({ records, kinds, opened, locked }: RecordsAccount): objec
   return { records, kinds, opened, locked };
 }
 
+function drillJson({ etcdVersion, restoredWith, served, milliseconds }: DrillAccount): object {
+  const { counts, differ, differences, other } = served;
+  return {
+    etcdVersion,
+    restoredWith,
+    revision: other.revision,
+    differ,
+    ...counts,
+    differences: differencesJson(differences),
+    seconds: Math.round(milliseconds) / 1000,
+  };
+}
+
+function differencesJson(differences: readonly NamedDifference[]): object[] {
+  return differences.map(({ kind, key, parts }) => ({ change: kind, ...bytesField('key', key), parts }));
+}
+
 function againstJson({ other, at, counts, differ, differences }: AgainstAccount): object {
   const { kind, location, api, revision } = other;
   return {
@@ -79,6 +98,6 @@ function againstJson({ other, at, counts, differ, differences }: AgainstAccount)
     at,
     differ,
     ...counts,
-    differences: differences.map((one) => ({ change: one.kind, ...bytesField('key', one.key), parts: one.parts })),
+    differences: differencesJson(differences),
   };
 }

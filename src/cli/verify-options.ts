@@ -12,6 +12,7 @@ import type { Terminal } from './terminal.js';
 
 const DEPTH = 'How deep:';
 const AGAINST = 'Compared with another source:';
+const DRILL = 'Restored for trial:';
 const DAY = 86_400_000;
 const MOST_PARTS = 366;
 const { endpoints: _, ...targetConnection } = connectionOptions;
@@ -42,6 +43,8 @@ export const verifyOptions = {
     group: AGAINST,
     describe: 'Objects of this kind are expected to move (repeatable)',
   },
+  drill: { type: 'boolean', group: DRILL, describe: 'Restore it into a real etcd, started for the purpose, and read everything back' },
+  'etcd-bin': { type: 'string', group: DRILL, describe: 'Directory with etcd and etcdutl (or etcdctl)', defaultDescription: '$PATH' },
   ...targetConnection,
 } as const satisfies Readonly<Record<string, Options>>;
 
@@ -59,6 +62,7 @@ export async function verifyRequest(args: VerifyArguments, encryption: Encryptio
     ...defined('depth', args.depth),
     ...defined('sample', args.sample === undefined ? undefined : parseSample(args.sample, Date.now())),
     ...defined('encryption', encryption),
+    ...defined('drill', args.drill === true ? { ...defined('etcdBin', args['etcd-bin']), searchPath: terminal.env.PATH ?? '' } : undefined),
     ...defined('against', args.against === undefined ? undefined : await againstOf(args.against, args, terminal)),
   };
 }
@@ -84,6 +88,7 @@ function refuseMismatched(args: VerifyArguments): void {
   if (args['encryption-config'] !== undefined && args.depth !== 'records') {
     throw new FerryError('usage', '--encryption-config is for --depth records, which looks at values');
   }
+  if (args['etcd-bin'] !== undefined && args.drill !== true) throw new FerryError('usage', '--etcd-bin is for --drill');
   if (args.against !== undefined) return;
   const names = ['ignore-prefix', 'ignore-kind', ...Object.keys(targetConnection)] as (keyof VerifyArguments)[];
   const stray = names.find((name) => args[name] !== undefined);

@@ -1,8 +1,9 @@
 import type { FerryError } from '../errors.js';
 import type { KindCount } from '../jobs/check-records.js';
+import type { DrillAccount } from '../jobs/drill.js';
 import type { VerifyResult } from '../jobs/verify.js';
 import type { AgainstAccount, NamedDifference } from '../jobs/verify-against.js';
-import { formatBytes, formatCount, formatKey, plural } from './format.js';
+import { formatBytes, formatCount, formatDuration, formatKey, plural } from './format.js';
 import { table } from './table.js';
 
 type PassedResult = Exclude<VerifyResult, { readonly error: FerryError }>;
@@ -13,7 +14,11 @@ const SIGNS = { added: '+', removed: '-', changed: '~' } as const;
 
 /** A location that passed, as a line, and what more there is to say below it. */
 export function passedText(result: PassedResult): string {
-  const below = [...(result.contents === undefined ? [] : kindsText(result.contents.kinds)), ...differencesText(result.against)];
+  const below = [
+    ...(result.contents === undefined ? [] : kindsText(result.contents.kinds)),
+    ...differencesText(result.drill?.served),
+    ...differencesText(result.against),
+  ];
   return [`${result.location}: ${lineText(result)}`, ...below].join('\n');
 }
 
@@ -24,7 +29,7 @@ export function failedText({ location, error }: Extract<VerifyResult, { readonly
 }
 
 function lineText(result: PassedResult): string {
-  return [wholeText(result), ...checkedText(result), ...againstText(result.against)].join('; ');
+  return [wholeText(result), ...checkedText(result), ...drillText(result.drill), ...againstText(result.against)].join('; ');
 }
 
 function wholeText(result: PassedResult): string {
@@ -58,6 +63,17 @@ function kindsText(kinds: readonly KindCount[]): string[] {
   const rows = kinds.map(({ kind, apiVersion, records, bytes }) => [`  ${kind}`, apiVersion, formatCount(records), formatBytes(bytes)]);
   if (rows.length === 0) return [];
   return [table(['  KIND', 'API VERSION', 'RECORDS', 'BYTES'], rows, ['left', 'left', 'right', 'right']).trimEnd()];
+}
+
+function drillText(drill: DrillAccount | undefined): string[] {
+  if (drill === undefined) return [];
+  const { etcdVersion, restoredWith, served, milliseconds } = drill;
+  const { added, removed, changed, equal } = served.counts;
+  const how = `by ${restoredWith} into etcd ${etcdVersion}, in ${formatDuration(milliseconds)}`;
+  if (!served.differ) return [`restored ${how}: all ${plural(equal, 'key')} served, with revisions and leases`];
+  return [
+    `restored ${how}, which serves SOMETHING ELSE: ${formatCount(added)} more, ${formatCount(removed)} missing, ${formatCount(changed)} changed, ${formatCount(equal)} equal`,
+  ];
 }
 
 function againstText(against: AgainstAccount | undefined): string[] {

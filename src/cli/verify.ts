@@ -34,6 +34,7 @@ const build = (yargs: Argv) =>
         ['look at every record, and decode what Kubernetes stored', 'etcdferry verify etcd.tar --depth records'],
         ['an etcd snapshot file, and a stopped member', 'etcdferry verify snapshot.db /var/lib/etcd'],
         ['every archive in a repository; its list keeps what came of it', 'etcdferry verify /backups'],
+        ['restore it into a real etcd, and read everything back', 'etcdferry verify etcd.tar --drill'],
         ['what the cluster held then, and holds still', 'etcdferry verify etcd.tar --against http://127.0.0.1:2379 --ignore-kind Event'],
         ['a seventh of each a day; one object a line, a summary last', 'etcdferry verify backups/*.tar --sample 1/7 --json'],
       ),

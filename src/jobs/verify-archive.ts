@@ -13,7 +13,7 @@ import type { RunContext } from '../model/run.js';
 import { archiveSource } from '../readers/archive.js';
 import type { RecordChecker, RecordsAccount } from './check-records.js';
 import type { VerifyOptions, VerifyResult } from './verify.js';
-import type { AgainstAccount } from './verify-against.js';
+import { type BeyondAccount, verifyBeyond } from './verify-beyond.js';
 import { checkerFor } from './verify-files.js';
 
 /** Which part of an archive's segments was read. */
@@ -24,7 +24,7 @@ export interface SampleAccount extends SamplePart {
   readonly records: number;
 }
 
-export interface ArchiveProof {
+export interface ArchiveProof extends BeyondAccount {
   readonly milliseconds: number;
   /** As its manifest states it; held to all that was read. */
   readonly account: ArchiveSummary;
@@ -32,7 +32,6 @@ export interface ArchiveProof {
   readonly sha256?: string;
   readonly sample?: SampleAccount;
   readonly contents?: RecordsAccount;
-  readonly against?: AgainstAccount;
 }
 
 /**
@@ -63,13 +62,10 @@ export async function verifyArchiveBytes(
   const started = performance.now();
   const limits = archiveLimits(request);
   const proof = await proofOf(bytes, options, limits, run);
-  const milliseconds = performance.now() - started;
-  if (options.against === undefined) return { ...proof, milliseconds };
-  const { compareAgainst } = await import('./verify-against.js');
   const open = async (selected: Pick<SourceRequest, 'selection' | 'objects'>) =>
     withObjects(archiveSource(await openArchive(bytes, limits), bytes.name, selected.selection), { ...request, ...selected });
-  const against = await compareAgainst(open, options.against, run);
-  return { ...proof, against, milliseconds: performance.now() - started };
+  const beyond = await verifyBeyond({ open }, options, request.tmpDir, run);
+  return { ...proof, ...beyond, milliseconds: performance.now() - started };
 }
 
 /** The result of an archive that passed. */
@@ -100,7 +96,7 @@ async function proofOf(
   options: VerifyOptions,
   limits: ArchiveLimits,
   run: RunContext,
-): Promise<Omit<ArchiveProof, 'milliseconds'>> {
+): Promise<Omit<ArchiveProof, 'milliseconds' | keyof BeyondAccount>> {
   const { depth, sample } = options;
   if (depth === 'account') return { account: await proveAccount(bytes, run, limits) };
   const checker = depth === 'records' ? await openChecker(bytes, options, limits, run) : undefined;

@@ -5,7 +5,8 @@ import type { RunContext } from '../model/run.js';
 import type { Source, SourceInfo } from '../model/source.js';
 import type { RecordChecker, RecordsAccount } from './check-records.js';
 import type { VerifyOptions } from './verify.js';
-import type { AgainstAccount } from './verify-against.js';
+import type { OpenVerified } from './verify-against.js';
+import { type BeyondAccount, verifyBeyond } from './verify-beyond.js';
 
 /** What was read to the end of etcd's own files. */
 export interface FilesAccount {
@@ -18,10 +19,9 @@ export interface FilesAccount {
   readonly notes: readonly Note[];
 }
 
-export interface FilesProof {
+export interface FilesProof extends BeyondAccount {
   readonly account: FilesAccount;
   readonly contents?: RecordsAccount;
-  readonly against?: AgainstAccount;
 }
 
 /**
@@ -33,9 +33,11 @@ export interface FilesProof {
 export async function verifyFiles(request: SourceRequest, options: VerifyOptions, run: RunContext): Promise<FilesProof> {
   const source = await openSource(request, run);
   const proof = await readFiles(source, options, run).finally(() => source.close());
-  if (options.against === undefined) return proof;
-  const { compareAgainst } = await import('./verify-against.js');
-  return { ...proof, against: await compareAgainst((selected) => openSource({ ...request, ...selected }, run), options.against, run) };
+  const { location, skipHashCheck = false, tmpDir } = request;
+  const open: OpenVerified = (selected) => openSource({ ...request, ...selected }, run);
+  const isFile = source.info.kind === 'snapshot-file' && location.kind === 'path';
+  const drilled = isFile ? { open, snapshotFile: { path: location.path, skipHashCheck } } : { open };
+  return { ...proof, ...(await verifyBeyond(drilled, options, tmpDir, run)) };
 }
 
 async function readFiles(source: Source, options: VerifyOptions, run: RunContext): Promise<FilesProof> {

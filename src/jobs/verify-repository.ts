@@ -60,7 +60,7 @@ async function verifyStored(archive: StoredArchive, { repository, request, optio
   const { depth = 'segments' } = options;
   if (archive.encrypted && depth === 'account') throw encryptedAccount(location);
   const kept = await repository.summary(archive);
-  const bytesOnly = depth === 'segments' && options.against === undefined;
+  const bytesOnly = depth === 'segments' && options.against === undefined && options.drill === undefined;
   if (archive.encrypted && request.open === undefined && kept !== undefined && bytesOnly) {
     const sha256 = await repository.sha256(archive, run);
     if (sha256 !== kept.sha256) {

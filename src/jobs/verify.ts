@@ -9,6 +9,8 @@ import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { Api } from '../model/source.js';
 import type { RecordsAccount } from './check-records.js';
+import type { DrillAccount } from './drill.js';
+import type { EtcdPlaces } from './drill-tools.js';
 import type { AgainstAccount, AgainstOptions } from './verify-against.js';
 import { type ArchiveProof, passedArchive, verifyArchive } from './verify-archive.js';
 import { type FilesAccount, verifyFiles } from './verify-files.js';
@@ -28,6 +30,8 @@ export interface VerifyOptions {
   readonly encryption?: Encryption;
   /** Compares the content, once it has passed. */
   readonly against?: AgainstOptions;
+  /** Restores it, starts etcd on it, and reads all of it back; `against` then compares what that etcd serves. */
+  readonly drill?: EtcdPlaces;
 }
 
 /** What is known of a location that passed, whatever it is. */
@@ -38,6 +42,8 @@ export interface Passed {
   readonly whole: boolean;
   /** At depth `records`. */
   readonly contents?: RecordsAccount;
+  readonly drill?: DrillAccount;
+  /** Of what the drill's etcd serves, where there was one. */
   readonly against?: AgainstAccount;
   readonly milliseconds: number;
   readonly error?: undefined;
@@ -89,7 +95,7 @@ export function exitOfResults(results: readonly VerifyResult[]): number {
 /** The exit status of one location's result: 4 where it differs from what it was compared with. */
 export function exitOfResult(result: VerifyResult): number {
   if (result.error !== undefined) return result.error.exit;
-  if (result.against?.differ === true) return 4;
+  if (result.against?.differ === true || result.drill?.served.differ === true) return 4;
   return notesOfResult(result).some((note) => note.lossy) ? 3 : 0;
 }
 
