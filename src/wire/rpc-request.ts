@@ -80,6 +80,101 @@ export function encodeTxn(txn: TxnRequest): Buffer {
   return out;
 }
 
+/** Keys and values to put, as they lie in one buffer. */
+export interface PutColumns {
+  readonly bytes: Buffer;
+  readonly keyStarts: Uint32Array;
+  readonly keyEnds: Uint32Array;
+  readonly valueStarts: Uint32Array;
+  readonly valueEnds: Uint32Array;
+}
+
+/**
+ * Encodes a transaction of puts as `encodeTxn` does, without an object for each of them.
+ *
+ * @param picked indices of the puts; quickest where one lies behind the other
+ * @param leases of the picked ones; 0n for none
+ */
+export function encodePuts(
+  compares: readonly Compare[],
+  columns: PutColumns,
+  picked: readonly number[],
+  leases: readonly bigint[],
+): Buffer {
+  const conditions = compares.map((compare) => packed(0x0a, encodeCompare(compare)));
+  const lengths = Uint32Array.from(picked, (i, p) => putLengthOf(columns, i, leases[p] as bigint));
+  const size = lengths.reduce((sum, length) => sum + framed(framed(length)), 0) + conditions.reduce((sum, part) => sum + part.size, 0);
+  const out = new Near(columns.bytes, size, regionOf(columns, picked));
+  let at = 0;
+  for (const part of conditions) at = part.write(out.target, at);
+  for (let p = 0; p < picked.length; p++) {
+    const i = picked[p] as number;
+    at = writeFrame(out.target, at, 0x12, framed(lengths[p] as number));
+    at = writeFrame(out.target, at, 0x12, lengths[p] as number);
+    at = out.copyField(at, 0x0a, columns.keyStarts[i] as number, columns.keyEnds[i] as number);
+    at = out.copyField(at, 0x12, columns.valueStarts[i] as number, columns.valueEnds[i] as number);
+    const lease = leases[p] as bigint;
+    if (lease === 0n) continue;
+    out.target[at] = 0x18;
+    at = writeVarint64(out.target, at + 1, lease);
+  }
+  return out.target.subarray(0, size);
+}
+
+/** What of the memory the picked puts take, from the first byte to the last. */
+function regionOf(columns: PutColumns, picked: readonly number[]): { readonly from: number; readonly to: number } {
+  let [from, to] = [Number.POSITIVE_INFINITY, 0];
+  for (const [starts, ends] of [
+    [columns.keyStarts, columns.keyEnds],
+    [columns.valueStarts, columns.valueEnds],
+  ] as const) {
+    for (const i of picked) {
+      // An empty one lies nowhere.
+      if (starts[i] === ends[i]) continue;
+      from = Math.min(from, starts[i] as number);
+      to = Math.max(to, ends[i] as number);
+    }
+  }
+  return { from: Math.min(from, to), to };
+}
+
+/**
+ * A message in the making that takes its bytes from another memory. Copies between two memories make a
+ * view each, so what lies close together is brought over at once, behind the message, and moved from there.
+ */
+class Near {
+  readonly target: Buffer;
+  readonly #source: Buffer;
+  readonly #size: number;
+  readonly #from: number;
+  readonly #isNear: boolean;
+
+  constructor(source: Buffer, size: number, region: { readonly from: number; readonly to: number }) {
+    const length = region.to - region.from;
+    this.#source = source;
+    this.#size = size;
+    this.#from = region.from;
+    this.#isNear = length <= 2 * size;
+    this.target = Buffer.allocUnsafe(this.#isNear ? size + length : size);
+    if (this.#isNear) source.copy(this.target, size, region.from, region.to);
+  }
+
+  /** Writes a length-delimited field; an empty one is left out. @returns the offset just past it */
+  copyField(start: number, tag: number, from: number, to: number): number {
+    if (from === to) return start;
+    const at = writeFrame(this.target, start, tag, to - from);
+    if (this.#isNear) this.target.copyWithin(at, this.#size + from - this.#from, this.#size + to - this.#from);
+    else this.#source.copy(this.target, at, from, to);
+    return at + to - from;
+  }
+}
+
+function putLengthOf({ keyStarts, keyEnds, valueStarts, valueEnds }: PutColumns, i: number, lease: bigint): number {
+  const key = (keyEnds[i] as number) - (keyStarts[i] as number);
+  const value = (valueEnds[i] as number) - (valueStarts[i] as number);
+  return (key === 0 ? 0 : framed(key)) + (value === 0 ? 0 : framed(value)) + (lease === 0n ? 0 : 1 + varint64Length(lease));
+}
+
 /** Bytes a put adds to a transaction, to keep it below the server's request limit. */
 export function putSize(key: Buffer, value: Buffer, lease: bigint): number {
   return framed(framed(putLength(key, value, lease)));

@@ -1,5 +1,4 @@
-import type { Compare, Operation } from '../wire/rpc-request.js';
-import { encodeTxn } from '../wire/rpc-request.js';
+import { type Compare, encodePuts, encodeTxn } from '../wire/rpc-request.js';
 import { type Columns, keyAt, keyLength, valueLength } from './live-v3-columns.js';
 import { afterKey } from './live-v3-target.js';
 
@@ -66,12 +65,7 @@ export function* chunksOf(records: Chunk, maxOps: number, maxBytes: number): Gen
  * @param leases the target's lease for each of the picked records; 0n for none
  */
 export function encodeChunk(chunk: Chunk, leases: readonly bigint[]): Buffer {
-  const { columns, picked } = chunk;
-  const success = picked.map((i, p): Operation => {
-    const value = columns.bytes.subarray(columns.valueStarts[i], columns.valueEnds[i]);
-    return { kind: 'put', key: keyAt(columns, i), value, lease: leases[p] as bigint };
-  });
-  return encodeTxn({ compares: comparesOf(chunk), success, failure: [] });
+  return encodePuts(comparesOf(chunk), chunk.columns, chunk.picked, leases);
 }
 
 /** The same puts under a condition that never holds: asks whether the server takes so large a request. */

@@ -11,6 +11,7 @@ import { decodeDeleteRangeResponse, decodeRangeResponse, decodeTxnResponse, type
 import {
   type Compare,
   encodeDeleteRange,
+  encodePuts,
   encodeRange,
   encodeTxn,
   type Operation,
@@ -206,3 +207,37 @@ function read2(encoded: Buffer): object {
   const kv = root.lookupType('mvccpb.KeyValue');
   return kv.toObject(kv.decode(encoded), { longs: String, defaults: true, bytes: Buffer });
 }
+
+test('puts that lie in one buffer, in whatever order and however far apart, are encoded as any are', () => {
+  const part = fc.record({ bytes: bytes({ maxLength: 300 }), gap: fc.oneof(fc.nat({ max: 5 }), fc.nat({ max: 3000 })) });
+  const put = fc.record({ key: part, value: part, valueFirst: fc.boolean(), lease: int64 });
+  fc.assert(
+    fc.property(fc.array(put, { maxLength: 20 }), fc.array(compare, { maxLength: 3 }), fc.boolean(), (puts, compares, backwards) => {
+      const column = (): Uint32Array => new Uint32Array(puts.length);
+      const columns = { keyStarts: column(), keyEnds: column(), valueStarts: column(), valueEnds: column() };
+      const pieces: Buffer[] = [];
+      let at = 0;
+      const lay = ({ bytes: piece, gap }: { bytes: Buffer; gap: number }, starts: Uint32Array, ends: Uint32Array, i: number): void => {
+        pieces.push(Buffer.alloc(gap, 0xee), piece);
+        at += gap;
+        starts[i] = at;
+        at += piece.length;
+        ends[i] = at;
+      };
+      puts.forEach(({ key: k, value, valueFirst }, i) => {
+        if (valueFirst) lay(value, columns.valueStarts, columns.valueEnds, i);
+        lay(k, columns.keyStarts, columns.keyEnds, i);
+        if (!valueFirst) lay(value, columns.valueStarts, columns.valueEnds, i);
+      });
+      const order = puts.map((_, i) => i);
+      const picked = backwards ? order.reverse() : order;
+      const leases = picked.map((i) => puts[i]?.lease ?? 0n);
+      const success = picked.map((i) => {
+        const { key: k, value, lease } = puts[i] as (typeof puts)[number];
+        return { kind: 'put' as const, key: k.bytes, value: value.bytes, lease };
+      });
+      const encoded = encodePuts(compares, { bytes: Buffer.concat(pieces), ...columns }, picked, leases);
+      expect(encoded).toEqual(encodeTxn({ compares, success, failure: [] }));
+    }),
+  );
+});
