@@ -1,11 +1,13 @@
+import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { expectOneClearLine } from '../support/clear-line.js';
 import { type CliResult, etcdferry, etcdferryInside, jsonOf } from '../support/cli.js';
 import { keysAndValues } from '../support/compare.js';
-import { EtcdServer, freePort, newestEtcd } from '../support/etcd.js';
+import { cleanEnvironment, EtcdServer, freePort, newestEtcd } from '../support/etcd.js';
 import { load } from '../support/load.js';
 import { S3Server, s3Environment } from '../support/s3-server.js';
 import { temporaryDirectory } from '../support/temp.js';
@@ -203,6 +205,22 @@ test('a directory is made with --create, and only then', async () => {
   expect(await backup(inDirectory, path, '--create', '--prefix', '/k/1')).toMatchObject({ exit: 0 });
   expect(await backup(inDirectory, path, '--prefix', '/k/1')).toMatchObject({ exit: 0 });
   expect(readdirSync(path).sort()).toEqual(['.etcdferry', ...(await listed(inDirectory, path)).map(({ file }) => file)]);
+});
+
+test('the examples of the documentation work, as written', async () => {
+  const text = readFileSync(join(import.meta.dirname, '../../docs/repositories.md'), 'utf8');
+  const [example = ''] = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1]);
+  const at = join(directory, 'docs');
+  mkdirSync(at);
+  const script = example
+    .replaceAll('http://127.0.0.1:2379', `${server.endpoint} --prefix /k/1`)
+    .replaceAll('/backup/etcd', join(at, 'backup'))
+    .replaceAll('2026-11-23T03:15Z', new Date().toISOString().slice(0, 10))
+    .replaceAll('etcdferry ', `"${process.execPath}" "${join(import.meta.dirname, '../../bin/etcdferry.js')}" `);
+  const env = { ...cleanEnvironment(), ...s3Environment(), AWS_ENDPOINT_URL_S3: s3.endpoint };
+  const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], { cwd: at, env });
+  expect(stdout).toMatch(/whole archive/);
+  expect(await listed(inBucket, 's3://bucket/etcd')).toMatchObject([{ name: 'prod' }]);
 });
 
 describe('buckets', () => {
