@@ -1,4 +1,5 @@
 import { FerryError, worstExit } from '../errors.js';
+import { backUpOne } from './backup-one.js';
 import type { ParsedBackup } from './backup-options.js';
 import { backupSettings } from './backup-options.js';
 import { backupJson } from './backup-report.js';
@@ -25,18 +26,13 @@ interface Prepared {
  * Backs up what profiles of the configuration file say: one as the command line itself would, several
  * side by side. One that fails does not stop the others.
  *
- * @param one runs a single backup and tells of it
  * @returns the exit status: the worst of all
  * @throws FerryError `usage` for a configuration that is wrong, before anything is done
  */
-export async function backUpProfiles(
-  args: ParsedBackup,
-  terminal: Terminal,
-  one: (args: ParsedBackup, terminal: Terminal, profile: string) => Promise<number>,
-): Promise<number> {
+export async function backUpProfiles(args: ParsedBackup, terminal: Terminal): Promise<number> {
   const prepared = await prepare(args, terminal);
   const [first] = prepared;
-  if (first !== undefined && prepared.length === 1) return one(first.args, first.terminal, first.profile);
+  if (first !== undefined && prepared.length === 1) return backUpOne(first.args, first.terminal, first.profile);
   refuseForSeveral(args, prepared, terminal);
   const runs = await atATime(prepared, parallel(args), async (each) => {
     const run = await runBackup(each.args, each.terminal, each.profile);
