@@ -102,11 +102,11 @@ function planSection({ collisions, inTheWay, estimate, dbSize }: MigrationPlan):
   ])}${stops.length === 0 ? NOTHING : html`<h2 style="margin-top:20px">What stands against it</h2><ul>${stops}</ul>`}</section>`;
 }
 
-function tiles({ counts, keys, written, proof }: MigrateReport): Html {
+function tiles({ counts, keys, written, proof, plan }: MigrateReport): Html {
   const left = counts?.prefixes.reduce((sum, { leftOut }) => sum + leftOut, 0) ?? 0;
   const figures: (readonly [string, string])[] = [
     [formatCount(counts?.nodes ?? 0), 'nodes in the tree'],
-    [formatCount(keys), 'keys they became'],
+    [formatCount(keys), plan === undefined ? 'keys they became' : 'keys they would become'],
     [formatBytes(counts?.bytes ?? 0), 'of keys and values'],
     [formatCount(counts?.leases ?? 0), 'leases for TTLs'],
     ...(written === undefined || !('overwritten' in written) ? [] : alreadyThere(written)),
@@ -125,14 +125,14 @@ function alreadyThere({ equal, overwritten, skipped }: { readonly equal: number;
   return all.filter(([count]) => count > 0).map(([count, what]) => [formatCount(count), what] as const);
 }
 
-function prefixSection({ counts }: MigrateReport): Html {
+function prefixSection({ counts, plan }: MigrateReport): Html {
   if (counts === undefined || counts.prefixes.length === 0) return NOTHING;
   const largestFirst = [...counts.prefixes].filter(({ prefix }) => prefix.length > 0).sort((a, b) => b.nodes - a.nodes);
   const shown = largestFirst.slice(0, PREFIXES_SHOWN);
   const rest = [...largestFirst.slice(PREFIXES_SHOWN), ...counts.prefixes.filter(({ prefix }) => prefix.length === 0)];
   const most = Math.max(...shown.map(({ keys, leftOut }) => keys + leftOut), 1);
   const others = rest.reduce((sum, each) => added(sum, each), { prefix: Buffer.alloc(0), nodes: 0, keys: 0, bytes: 0, leftOut: 0 });
-  return html`<section><h2>What went where</h2>
+  return html`<section><h2>${plan === undefined ? 'What went where' : 'What would go where'}</h2>
 <p class="legend"><span><i style="background:var(--keys)"></i>keys</span><span><i style="background:var(--left)"></i>nodes left out</span></p>
 ${shown.map((each) => barRow(each, most))}
 ${rest.length === 0 ? NOTHING : html`<div class="bar-row"><span class="soft">everything else</span><span></span>${figuresOf(others)}</div>`}</section>`;

@@ -67,10 +67,11 @@ export function proofText(proof: MigrationProof): string {
   }
   const named = proof.differences.slice(0, 5).map(({ key, what }) => `${formatKey(key)} (${WHAT[what]})`);
   const strays = proof.strays.slice(0, 5).map(({ id, seconds }) => `lease ${hexId(id)} (${strayText(seconds)})`);
-  const counts = [...(differing > 0 ? [plural(differing, 'key')] : []), ...(strayLeases > 0 ? [plural(strayLeases, 'lease')] : [])].join(
-    ' and ',
-  );
-  return `DIFFERS: read back${at}, ${counts} of ${plural(keys, 'key')} are not as in the source: ${[...named, ...strays].join(', ')}`;
+  const counts = [
+    ...(differing > 0 ? [`${formatCount(differing)} of ${plural(keys, 'key')}`] : []),
+    ...(strayLeases > 0 ? [plural(strayLeases, 'lease')] : []),
+  ];
+  return `DIFFERS: read back${at}, ${counts.join(' and ')} are not as in the source: ${[...named, ...strays].join(', ')}`;
 }
 
 export const WHAT = { missing: 'missing', value: 'another value', lease: 'another lease' } as const;

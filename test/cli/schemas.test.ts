@@ -62,7 +62,10 @@ test('every --json output is as its schema says, and every schema has an output'
   await documents(['restore', '--from', key, '--to', at('new.db')]);
   await documents(['restore', '--from', key, '--to', server.endpoint, '--prefix', 'k']);
   await documents(['restore', '--from', key, '--to', server.endpoint, '--delete-extra', '--prefix', '/', '--dry-run']);
-  await documents(['migrate', '--from', tree, '--to', server.endpoint, '--dry-run'], [0, 3]);
+  await documents(['migrate', '--from', tree, '--to', server.endpoint, '--dry-run', '--save-plan', at('plan.json')], [0, 3]);
+  const plan = JSON.parse(readFileSync(at('plan.json'), 'utf8')) as Record<string, unknown>;
+  expect(schemaErrors(plan)).toEqual([]);
+  seen.set(String(plan.schema), plan);
   await documents(['migrate', '--from', tree, '--to', server.endpoint], [0, 3]);
   await documents(['migrate', '--from', tree, '--to', server.endpoint, '--strip-prefix', '/', '--dry-run'], [0, 2, 3, 11]);
   await documents(['migrate', '--from', tree, '--to', at('of-tree.db')], [0, 3]);
