@@ -6,6 +6,7 @@ import { plural } from './format.js';
 import { toJson } from './json.js';
 import { sayNotes } from './notes.js';
 import { dataDirOptions, fileOptions, outputOptions, readOptions, spoolOptions } from './options.js';
+import { checkReportFiles, type ReportFile, writeSmallFile } from './report-file.js';
 import { namesOption } from './repository-options.js';
 import { sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
@@ -21,6 +22,12 @@ const build = (yargs: Argv) =>
     })
     .options({
       ...verifyOptions,
+      report: {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'Write a report for a CI server: JUnit XML (.xml) or JSON (.json) (repeatable)',
+      },
       ...namesOption,
       api: readOptions.api,
       ...fileOptions,
@@ -36,6 +43,7 @@ const build = (yargs: Argv) =>
         ['every archive in a repository; its list keeps what came of it', 'etcdferry verify /backups'],
         ['restore it into a real etcd, and read everything back', 'etcdferry verify etcd.tar --drill'],
         ['what the cluster held then, and holds still', 'etcdferry verify etcd.tar --against http://127.0.0.1:2379 --ignore-kind Event'],
+        ['for a CI server', 'etcdferry verify /backups --report verify.xml'],
         ['a seventh of each a day; one object a line, a summary last', 'etcdferry verify backups/*.tar --sample 1/7 --json'],
       ),
     )
@@ -53,6 +61,8 @@ export const verifyCommand: Command<Arguments> = {
 
 async function run(args: Parsed, terminal: Terminal): Promise<number> {
   const { exitOfResults, verify } = await import('../jobs/verify.js');
+  const reports = checkReportFiles(args.report);
+  const startedAt = new Date();
   const requests = args.location.map((location) => sourceRequest({ ...args, from: location }, terminal, {}));
   await using encryption = await encryptionOf(args['encryption-config']);
   const options: VerifyOptions = await verifyRequest(args, encryption, terminal);
@@ -66,7 +76,24 @@ async function run(args: Parsed, terminal: Terminal): Promise<number> {
   }
   const exit = exitOfResults(results);
   await tell.all(results, exit);
+  await report(results, exit, { reports, startedAt }, terminal);
   return exit;
+}
+
+/** Tells those who do not read the terminal: files of `--report`, and GitHub. */
+async function report(
+  results: readonly VerifyResult[],
+  exit: number,
+  { reports, startedAt }: { readonly reports: readonly ReportFile<'xml' | 'json'>[]; readonly startedAt: Date },
+  terminal: Terminal,
+): Promise<void> {
+  if (reports.length === 0 && terminal.env.GITHUB_ACTIONS !== 'true') return;
+  const { reportJson, reportJunit, verdictOf } = await import('./verify-report.js');
+  const verdicts = results.map(verdictOf);
+  for (const { path, kind } of reports) {
+    await writeSmallFile(path, kind === 'json' ? reportJson(results, exit) : await reportJunit(verdicts, startedAt));
+  }
+  await (await import('./github.js')).tellGitHub(verdicts, terminal);
 }
 
 async function encryptionOf(path: string | undefined): Promise<Encryption | undefined> {

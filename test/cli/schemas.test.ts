@@ -55,7 +55,10 @@ test('every --json output is as its schema says, and every schema has an output'
   await documents(['verify', at('repo/'), key, '--depth', 'records']);
   await documents(['verify', key, '--against', at('v3.db')]);
   await documents(['verify', key, '--against', at('plain.db')], [4]);
-  await documents(['verify', key, '--sample', '1/7']);
+  await documents(['verify', key, '--sample', '1/7', '--report', at('report.json')]);
+  const report = JSON.parse(readFileSync(at('report.json'), 'utf8')) as { schema: string };
+  expect(schemaErrors(report)).toEqual([]);
+  seen.set(report.schema, report);
   const profile = `from: ${at('v3.db')}, to: ${at('repo')}/`;
   writeFileSync(at('config.yaml'), `profiles:\n  one: { ${profile} }\n  two: { ${profile} }\n`);
   await documents(['backup', '--config', at('config.yaml'), '--all-profiles']);

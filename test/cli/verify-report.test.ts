@@ -1,0 +1,79 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { create } from 'xmlbuilder2';
+import { annotation, stepSummary } from '../../src/cli/github.js';
+import { reportJunit, type Verdict } from '../../src/cli/verify-report.js';
+import { etcdferry } from '../support/cli.js';
+import { schemaErrors } from '../support/json-schema.js';
+import { temporaryDirectory } from '../support/temp.js';
+
+const directory = temporaryDirectory();
+const at = (name: string): string => join(directory, name);
+const GOOD = join(import.meta.dirname, '../../testdata/archive/v1-key.tar');
+
+interface Junit {
+  readonly testsuites: {
+    readonly '@tests': string;
+    readonly '@failures': string;
+    readonly testsuite: {
+      readonly testcase: readonly { readonly '@name': string; readonly failure?: { readonly '@type': string; readonly '#': string } }[];
+    };
+  };
+}
+
+test('reports tell what the terminal told, with the same exit status', async () => {
+  writeFileSync(at('cut.tar'), readFileSync(GOOD).subarray(0, 5_000));
+  const files = ['--report', at('r.xml'), '--report', at('r.json')];
+  const run = await etcdferry(['verify', GOOD, at('cut.tar'), ...files]);
+  expect(run.exit).toBe(12);
+  const { testsuites } = create(readFileSync(at('r.xml'), 'utf8')).toObject() as unknown as Junit;
+  expect(testsuites).toMatchObject({ '@tests': '2', '@failures': '1' });
+  const [whole, cut] = testsuites.testsuite.testcase;
+  expect(whole).toMatchObject({ '@name': GOOD, 'system-out': expect.stringContaining('whole archive, 369 records') });
+  expect(cut).toMatchObject({ '@name': at('cut.tar'), failure: { '@type': 'damaged', '@message': expect.stringContaining('5000 bytes') } });
+  const json = JSON.parse(readFileSync(at('r.json'), 'utf8')) as { results: object[]; summary: object };
+  expect(schemaErrors(json)).toEqual([]);
+  expect(json).toMatchObject({
+    results: [{ whole: true }, { whole: false, error: { code: 'damaged' } }],
+    summary: { failed: 1, exit: 12 },
+  });
+  expect(await etcdferry(['verify', GOOD, '--report', at('r.txt')])).toMatchObject({ exit: 2 });
+  expect(run.stderr).not.toContain('::error');
+});
+
+test('GitHub is told where it runs us, and only there', async () => {
+  writeFileSync(at('summary.md'), 'before\n');
+  const env = { GITHUB_ACTIONS: 'true', GITHUB_STEP_SUMMARY: at('summary.md') };
+  const run = await etcdferry(['verify', GOOD, at('100%, none.tar')], { env });
+  expect(run.exit).toBe(2);
+  const told = run.stderr.split('\n').filter((line) => line.startsWith('::'));
+  expect(told).toEqual([expect.stringMatching(/^::error title=etcdferry verify%3A not-found::.*100%25, none\.tar: no such file.*$/)]);
+  expect(run.stdout.toString()).not.toContain('::');
+  const summary = readFileSync(at('summary.md'), 'utf8');
+  expect(summary).toMatch(/^before\n### etcdferry verify: 1 of 2 did not pass\n/);
+  expect(summary.trimEnd().split('\n').length).toBe(7);
+  const unwritable = await etcdferry(['verify', GOOD], { env: { ...env, GITHUB_STEP_SUMMARY: at('no/such') } });
+  expect(unwritable).toMatchObject({ exit: 0, stderr: expect.stringContaining("the step's summary was not written") });
+});
+
+const hostile: Verdict = {
+  location: 'a\n::add-mask::x|<script>`*',
+  exit: 12,
+  code: 'damaged',
+  line: 'key "\u0000\u001b[31m]]>&\uffff" 100%\r\n::stop-commands::x',
+  details: ['::set-env name=PATH::/tmp'],
+  seconds: 1,
+};
+
+test('what stands in an archive becomes no workflow command, no markup and no broken XML', async () => {
+  expect(annotation(hostile).split(/[\r\n]/)).toHaveLength(1);
+  expect(annotation(hostile)).toContain('100%25%0D%0A::stop-commands');
+  const summary = stepSummary([hostile]);
+  expect(summary.trimEnd().split('\n')).toHaveLength(5);
+  expect(summary).not.toMatch(/<script|`/);
+  const junit = await reportJunit([hostile], new Date(0));
+  for (const character of ['\u0000', '\u001b', '\uffff']) expect(junit).not.toContain(character);
+  expect(junit).toContain(']]&gt;&amp;');
+  expect(create(junit).toObject()).toHaveProperty('testsuites');
+});
