@@ -77,6 +77,10 @@ const build = (yargs: Argv) =>
     .epilogue(
       examples(
         ['see what would become of a live v2 tree', 'etcdferry migrate --from http://127.0.0.1:2379 --to http://127.0.0.1:12379 --dry-run'],
+        [
+          'keep the plan with --dry-run --save-plan plan.json, then carry it out',
+          'etcdferry migrate --plan plan.json --report report.html',
+        ],
         ['from an archive made with backup --api v2', 'etcdferry migrate --from tree.tar --to http://127.0.0.1:12379'],
         ['from the files of a stopped member', 'etcdferry migrate --from /var/lib/etcd --to etcd.tar'],
         ['into a file for etcdutl snapshot restore', 'etcdferry migrate --from /var/lib/etcd --to new.db'],

@@ -77,8 +77,8 @@ function total(expiring: ReadonlyMap<bigint, Fingerprint>, first: bigint): Finge
 }
 
 function said(what: string, before: Fingerprint, after: Fingerprint): string {
-  if (before.count !== after.count) return `${before.count} ${what} then, ${after.count} now`;
-  return `as many ${what} as then, ${before.count}, but not the same ones`;
+  if (before.count !== after.count) return `${what} were ${before.count} then and are ${after.count} now`;
+  return `${what} are ${before.count} as then, but not the same ones`;
 }
 
 function isSame(a: Fingerprint, b: Fingerprint): boolean {

@@ -45,7 +45,7 @@ test('is another when anything is: a key, its value, where one ends and the othe
   );
   const [ab, c] = [Buffer.from('ab'), Buffer.from('c')];
   expect(changeBetween(taken([[ab, c, 0n]]), taken([[Buffer.from('a'), Buffer.from('bc'), 0n]]), NOW)).toBe(
-    'as many keys without a TTL as then, 1, but not the same ones',
+    'keys without a TTL are 1 as then, but not the same ones',
   );
   expect(changeBetween(taken([[ab, c, at(100)]]), taken([[ab, c, at(101)]]), NOW)).toContain('keys with a TTL');
 });
@@ -77,8 +77,8 @@ describe('of a tree', () => {
   test('changes with what would be written or left out', async () => {
     const planned = await of(nodes);
     const changed = async (...more: MadeNode[]): Promise<string | undefined> => changeBetween(planned, await of(more), NOW);
-    expect(await changed(...nodes.slice(0, 3))).toBe('2 keys with a TTL then, 1 now');
-    expect(await changed(...nodes.slice(1))).toBe('1 keys without a TTL then, 0 now');
-    expect(await changed(nodes[0] as MadeNode, ...nodes.slice(2))).toBe('1 empty directories then, 0 now');
+    expect(await changed(...nodes.slice(0, 3))).toBe('keys with a TTL were 2 then and are 1 now');
+    expect(await changed(...nodes.slice(1))).toBe('keys without a TTL were 1 then and are 0 now');
+    expect(await changed(nodes[0] as MadeNode, ...nodes.slice(2))).toBe('empty directories were 1 then and are 0 now');
   });
 });

@@ -104,7 +104,7 @@ describe('a plan that was kept', () => {
     const refused = await migrate('--plan', at('moved.json'));
     expect(refused).toMatchObject({
       exit: 2,
-      stderr: expect.stringContaining('moved on since the plan was made: 1 keys without a TTL then, 2 now'),
+      stderr: expect.stringContaining('moved on since the plan was made: keys without a TTL were 1 then and are 2 now'),
     });
     expect(existsSync(at('moved.tar'))).toBe(false);
     await writer.write('DELETE', '/b');
