@@ -129,17 +129,11 @@ describe.each(V3_DATA)('the snapshot of $name', ({ name, file, all }) => {
     }
   });
 
-  test('cut short anywhere is damaged', async () => {
-    // Every 512 bytes near both ends and a sample between: each cut is one and the same check.
-    const ends = [
-      ...range(0, 64 * 1024, 512),
-      ...range(64 * 1024, file.length, 512 * 97),
-      ...range(file.length - 64 * 512, file.length, 512),
-    ];
-    for (const end of ends) {
+  test('cut short at any 512 bytes is damaged', async () => {
+    for (const end of range(0, file.length, 512)) {
       for (const skipHashCheck of [false, true]) {
-        const cut = file.subarray(0, end - (end % 512));
-        if (cut.length === file.length - 32) continue;
+        const cut = file.subarray(0, end);
+        if (cut.length === file.length - 32 && skipHashCheck) continue;
         const error = await failure(async () => {
           await using source = disposable(await snapshotSource(cut, { skipHashCheck }));
           await recordsOf(source);

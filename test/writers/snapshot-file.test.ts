@@ -1,10 +1,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { batchOf } from '../../src/model/batch.js';
-import type { KeyValue } from '../../src/model/keyvalue.js';
 import { quietRun } from '../../src/model/run.js';
 import type { Source } from '../../src/model/source.js';
 import { hashKv } from '../../src/readers/snapshot-file-hashkv.js';
@@ -109,51 +107,7 @@ describe.each(V3_DATA)('$name through a new file', ({ file, all }) => {
   });
 });
 
-describe('any keyspace', () => {
-  const value = fc.oneof(
-    { weight: 8, arbitrary: fc.nat(300) },
-    { weight: 2, arbitrary: fc.nat(9000) },
-    { weight: 1, arbitrary: fc.nat(200_000) },
-  );
-  const keyspace = fc.tuple(
-    fc.array(fc.tuple(fc.uint8Array({ minLength: 1, maxLength: 60 }), value, fc.nat(1 << 20)), { maxLength: 300 }),
-    fc.nat(3),
-  );
-
-  /** Distinct keys, some of one revision, as a transaction leaves them. */
-  function recordsFrom([entries, scale]: [[Uint8Array, number, number][], number]): KeyValue[] {
-    const seen = new Map(entries.map((entry) => [Buffer.from(entry[0]).toString('hex'), entry]));
-    return [...seen.values()].map(([key, size, n]) => {
-      const modRevision = BigInt((n >> (scale * 5)) + 2);
-      return { key: Buffer.from(key), value: Buffer.alloc(size, n), createRevision: modRevision - 1n, modRevision, version: 2n, lease: 0n };
-    });
-  }
-
-  test('is what the reader reads back, at page sizes of 4 and 16 KiB', async () => {
-    const etcd = newestEtcd();
-    let round = 0;
-    await fc.assert(
-      fc.asyncProperty(keyspace, fc.constantFrom(4096, 16384), fc.constantFrom(1, 8 << 20), async (made, pageSize, sortBudget) => {
-        const records = recordsFrom(made as [[Uint8Array, number, number][], number]);
-        const { path } = await written(at(sourceOf(records), 1n << 21n), { pageSize, sortBudget });
-        const read = await snapshotSource(readFileSync(path));
-        const sorted = [...records].sort((a, b) => Buffer.compare(a.key, b.key));
-        expect(comparable(await keyValuesOf(read))).toEqual(comparable(sorted));
-        expect(read.info.revision).toBe(1n << 21n);
-        if (round++ % 8 === 0) expect((await snapshotStatus(etcd, path)).totalKey).toBe(records.length + 2);
-        rmSync(path);
-      }),
-      { numRuns: process.env.SOAK === undefined ? 24 : 500 },
-    );
-  });
-
-  test('of many small keys has branches of branches, whole by the checks of etcd', async () => {
-    const records = Array.from({ length: 50_000 }, (_, i) => ({ ...kv(`k${i}`), modRevision: BigInt(i + 2) }));
-    const { path } = await written(at(sourceOf(records), 60_000n));
-    for (const etcd of etcdVersions()) expect((await snapshotStatus(etcd, path)).totalKey).toBe(50_002);
-    expect((await keyValuesOf(await snapshotSource(readFileSync(path)))).length).toBe(50_000);
-  });
-
+describe('a keyspace', () => {
   test('with nothing in it keeps its revision', async () => {
     const { path } = await written(at(sourceOf([]), 77n));
     for (const etcd of etcdVersions()) {
