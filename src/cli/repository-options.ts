@@ -1,4 +1,5 @@
 import type { InferredOptionTypes, Options } from 'yargs';
+import { FerryError } from '../errors.js';
 import type { S3Settings } from '../storage/s3-settings.js';
 import type { Terminal } from './terminal.js';
 
@@ -19,10 +20,21 @@ export const storedOptions = {
 
 export type StoredArguments = Partial<InferredOptionTypes<typeof storedOptions>>;
 
-/** How a bucket is reached, by flag or as the environment of the AWS SDK says; undefined where neither does. */
+/**
+ * How a bucket is reached, by flag or as the environment of the AWS SDK says; undefined where neither does.
+ *
+ * @throws FerryError `usage` for what is no URL of a server, or carries credentials
+ */
 export function s3Settings(args: { readonly 's3-endpoint'?: string | undefined }, terminal: Terminal): S3Settings | undefined {
   const endpoint = args['s3-endpoint'] || terminal.env.AWS_ENDPOINT_URL_S3 || terminal.env.AWS_ENDPOINT_URL;
-  return endpoint ? { endpoint } : undefined;
+  if (!endpoint) return undefined;
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  const credentials = url !== undefined && (url.username !== '' || url.password !== '');
+  // What may hold a secret is not repeated.
+  if (credentials)
+    throw new FerryError('usage', '--s3-endpoint carries a user or password', { hint: 'The AWS SDK finds credentials elsewhere.' });
+  if (url?.protocol === 'http:' || url?.protocol === 'https:') return { endpoint };
+  throw new FerryError('usage', `--s3-endpoint: "${endpoint}" is not a URL of a server`, { hint: 'Write it like https://minio:9000.' });
 }
 
 /** How long to wait for the locks of other runs. */

@@ -92,7 +92,7 @@ class DirectoryStore implements ObjectStore {
     const path = this.#path(name);
     const temporaryIn = this.#path(UNFINISHED);
     for (const directory of [dirname(path), temporaryIn]) await this.#makeBelowRoot(directory);
-    return createFile(path, { overwrite, temporaryIn });
+    return createFile(path, { overwrite, temporaryIn, guarded: true });
   }
 
   async #makeBelowRoot(directory: string): Promise<void> {

@@ -37,6 +37,8 @@ export interface CreateOptions {
   readonly overwrite: boolean;
   /** The directory for the temporary file, on the same file system; else the one the file is to be in. */
   readonly temporaryIn?: string;
+  /** A lock keeps away everybody else who would take the name. */
+  readonly guarded?: boolean;
 }
 
 /** The name a file has until it is finished. */
@@ -62,7 +64,7 @@ export async function createFile(path: string, options: CreateOptions): Promise<
   const directory = options.temporaryIn ?? dirname(path);
   const temporary = join(directory, temporaryName(basename(path)));
   const handle = await attempt(`writing ${path}`, () => open(temporary, 'wx', OWNER_ONLY), directory);
-  return new FileSink(path, temporary, handle, options.overwrite);
+  return new FileSink(path, temporary, handle, options);
 }
 
 /**
@@ -97,14 +99,16 @@ class FileSink implements ByteSink {
   readonly #temporary: string;
   readonly #handle: FileHandle;
   readonly #overwrite: boolean;
+  readonly #guarded: boolean;
   readonly #writer: ChunkWriter;
   #state: 'open' | 'closed' | 'finished' | 'aborted' = 'open';
 
-  constructor(name: string, temporary: string, handle: FileHandle, overwrite: boolean) {
+  constructor(name: string, temporary: string, handle: FileHandle, { overwrite, guarded = false }: CreateOptions) {
     this.name = name;
     this.#temporary = temporary;
     this.#handle = handle;
     this.#overwrite = overwrite;
+    this.#guarded = guarded;
     this.#writer = new ChunkWriter(handle);
   }
 
@@ -118,7 +122,7 @@ class FileSink implements ByteSink {
       await this.#handle.sync();
       await this.#close();
       if (this.#overwrite) await rename(this.#temporary, this.name);
-      else await publish(this.#temporary, this.name);
+      else await publish(this.#temporary, this.name, this.#guarded);
       this.#state = 'finished';
       await syncDirectory(dirname(this.name));
     });
@@ -144,13 +148,13 @@ class FileSink implements ByteSink {
 }
 
 /** Gives a file its final name unless that is taken: a hard link fails where a rename would replace. */
-async function publish(temporary: string, path: string): Promise<void> {
+async function publish(temporary: string, path: string, guarded: boolean): Promise<void> {
   try {
     await link(temporary, path);
   } catch (thrown) {
     if (codeOf(thrown) === 'EEXIST') throw inTheWay(path, true);
     if (!NO_LINKS.has(codeOf(thrown))) throw thrown;
-    return publishWithoutLinks(temporary, path);
+    return guarded ? publishGuarded(temporary, path) : publishWithoutLinks(temporary, path);
   }
   await unlink(temporary);
 }
@@ -163,6 +167,12 @@ async function publishWithoutLinks(temporary: string, path: string): Promise<voi
     if (codeOf(thrown) === 'EEXIST') throw inTheWay(path, true);
     throw thrown;
   }
+  await rename(temporary, path);
+}
+
+/** Where a lock keeps others away, a look is enough: no empty file is ever seen under the name. */
+async function publishGuarded(temporary: string, path: string): Promise<void> {
+  if ((await statIfThere(path)) !== undefined) throw inTheWay(path, true);
   await rename(temporary, path);
 }
 

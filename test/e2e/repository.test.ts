@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -263,6 +263,28 @@ describe('buckets', () => {
     expect(s3.unfinishedParts()).toEqual([]);
     expect(readdirSync(join(s3.directory, repository.slice('s3://'.length), '.etcdferry'))).toEqual(['summaries']);
     expect(await run(inBucket, 'verify', repository, '-q')).toMatchObject({ exit: 0 });
+  });
+
+  test('an endpoint that is none', async () => {
+    expectOneClearLine(await etcdferryInside(['list', 's3://bucket/r', '--s3-endpoint', 'nonsense']), 2, /not a URL/);
+    const result = await etcdferryInside(['list', 's3://bucket/r', '--s3-endpoint', 'http://me:secret@127.0.0.1:1']);
+    expectOneClearLine(result, 2, /carries a user/);
+    expect(result.stderr).not.toMatch(/secret/);
+  });
+
+  test('an interrupted upload is cleared away', async () => {
+    const repository = inBucket.fresh();
+    const args = ['backup', '--from', server.endpoint, '--to', repository, ...inBucket.flags(), '--limit-rate', '2M'];
+    const started = async (child: ChildProcess): Promise<void> => {
+      await expect.poll(() => s3.unfinishedParts().length, { timeout: 20_000 }).toBeGreaterThan(0);
+      child.kill('SIGINT');
+    };
+    expect(await etcdferry(args, { env: s3Environment(), started })).toMatchObject({ exit: 130 });
+    expect(s3.unfinishedParts()).toEqual([]);
+    // On a busy machine the signal may come when the last part has arrived: then the archive is whole.
+    const { exit } = await run(inBucket, 'list', repository);
+    if (exit === 0) expect(await run(inBucket, 'verify', repository)).toMatchObject({ exit: 0 });
+    else expect(exit).toBe(2);
   });
 
   test('hold single archives as well', async () => {
