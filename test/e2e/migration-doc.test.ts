@@ -18,7 +18,7 @@ function commands(): string[] {
   return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1] as string);
 }
 
-test('every command of the runbook works, run as written, one after the other', async () => {
+test('every command of the runbook works, run as written, one after the other', { timeout: 240_000 }, async () => {
   await using old = await EtcdServer.start(etcdWithV2(), { args: ['--enable-v2'] });
   await using server = await EtcdServer.start(newestEtcd());
   await using kube = await EtcdServer.start(newestEtcd());

@@ -16,7 +16,7 @@ function examples(): string[] {
   return [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1] as string);
 }
 
-test('every example of the README works, run as written, one after the other', async () => {
+test('every example of the README works, run as written, one after the other', { timeout: 240_000 }, async () => {
   await using server = await EtcdServer.start(newestEtcd());
   await using old = await EtcdServer.start(etcdWithV2(), { args: ['--enable-v2'] });
   await old.etcdctl2('set', '/bar/this', 'that');
