@@ -32,6 +32,7 @@ const WIDEST = 110;
  */
 export async function main(argv: readonly string[], process: NodeJS.Process): Promise<number> {
   const stop = new AbortController();
+  const signals = stopOnSignals(process, stop);
   const terminal: Terminal = {
     stdin: process.stdin,
     stdout: process.stdout,
@@ -39,14 +40,14 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
     env: process.env,
     logFormat: logFormatOf(argv),
     signal: stop.signal,
+    onInterrupt: signals.onInterrupt,
   };
-  const release = stopOnSignals(process, stop);
   try {
     return await runCommand(argv, terminal);
   } catch (thrown) {
     return tellFailure(failureOf(thrown, stop.signal), terminal, jsonPlace(argv));
   } finally {
-    release();
+    signals.release();
   }
 }
 
@@ -123,23 +124,38 @@ function firstLower(message: string): string {
 }
 
 /**
- * The first SIGINT or SIGTERM stops the run in order; a second one ends the process at once.
- * A reader of stdout that goes away stops it too.
+ * The first SIGINT or SIGTERM stops the run in order; a second one ends the process at once. A command
+ * may have one SIGINT before that mean something else. A reader of stdout that goes away stops it too.
  */
-function stopOnSignals(process: NodeJS.Process, stop: AbortController): () => void {
+function stopOnSignals(process: NodeJS.Process, stop: AbortController): Pick<Terminal, 'onInterrupt'> & { readonly release: () => void } {
   const end = (reason: FerryError): void => {
     stop.abort(reason);
     // Who waits for input would wait on, and keep the process.
     process.stdin.destroy();
   };
-  const interrupted = (): void => end(new FerryError('interrupted', 'interrupted; nothing half-written is left under a final name'));
+  let instead: (() => void) | undefined;
+  const interrupted = (): void => {
+    const meant = instead;
+    instead = undefined;
+    if (meant !== undefined) {
+      meant();
+      return;
+    }
+    process.off('SIGINT', interrupted);
+    end(new FerryError('interrupted', 'interrupted; nothing half-written is left under a final name'));
+  };
   const terminated = (): void => end(new FerryError('terminated', 'terminated; nothing half-written is left under a final name'));
   const broken = (thrown: Error): void => end(stdoutFailure(thrown));
-  process.once('SIGINT', interrupted);
+  process.on('SIGINT', interrupted);
   process.once('SIGTERM', terminated);
   process.stdout.on('error', broken);
-  return () => {
-    process.off('SIGINT', interrupted);
-    process.off('SIGTERM', terminated);
+  return {
+    onInterrupt: (meaning) => {
+      instead = meaning;
+    },
+    release: () => {
+      process.off('SIGINT', interrupted);
+      process.off('SIGTERM', terminated);
+    },
   };
 }

@@ -6,6 +6,7 @@ import { type Location, parseLocation } from '../locations/parse.js';
 import type { NewFile } from '../locations/target.js';
 import { readingSide, sealOptions, sealWith } from './age-options.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
+import { followedOf, followedText, followOptions, migrateOrFollow } from './follow.js';
 import { backFlags, backOptions } from './migrate-back.js';
 import type { MigrationPage } from './migrate-html.js';
 import { readPlan, savePlan } from './migrate-plan-file.js';
@@ -64,6 +65,7 @@ const build = (yargs: Argv) =>
       ...treeWriteOptions,
       ...backOptions,
       ...stateOption,
+      ...followOptions,
       ...objectOptions,
       ...runtimeOption,
       'kubernetes-protobuf': { type: 'boolean', group: 'Kubernetes:', describe: 'Turn the JSON of Kubernetes 1.5 and older into protobuf' },
@@ -99,7 +101,6 @@ export const migrateCommand: Command<Arguments> = {
 };
 
 async function run(typed: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
-  const { migrate } = await import('../jobs/migrate.js');
   const reports = reportFiles(typed.report);
   await checkReportFiles(reports);
   const kept = typed.plan === undefined ? undefined : await readPlan(typed.plan, typed);
@@ -115,7 +116,7 @@ async function run(typed: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pr
   if (live.to && seal !== undefined) throw new FerryError('usage', `${to.text} is a live cluster; only an archive can be encrypted`);
   const { run: context, display } = shownRun(terminal, args);
   const [started, startedAt] = [performance.now(), Date.now()];
-  const report = await migrate(
+  const report = await migrateOrFollow(
     {
       from,
       to: targetOf(to, { ...args, seal, connection: connections.to }, terminal),
@@ -129,6 +130,8 @@ async function run(typed: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pr
       compress: args.compress ?? 'gzip',
       toolVersion: toolVersion(),
     },
+    args,
+    terminal,
     context,
   ).finally(() => display.clear());
   const facts = { milliseconds: performance.now() - started, startedAt, toolVersion: toolVersion() };
@@ -165,7 +168,10 @@ async function tellMigration(
     say(terminal, summaryOf(report, facts));
     return exitOfMigration(report);
   }
-  await tellReport({ summary: summaryOf(report, facts), document: migrationJson(report, facts), notes, stdoutTaken }, args, terminal);
+  const followed = followedOf(report);
+  if (followed !== undefined && args.json !== true && args.quiet !== true) say(terminal, followedText(followed));
+  const document = { ...migrationJson(report, facts), ...defined('followed', followed) };
+  await tellReport({ summary: summaryOf(report, facts), document, notes, stdoutTaken }, args, terminal);
   const differs = verdictOf(report) === 'differs';
   if (proof !== undefined && args.json !== true && (differs || args.quiet !== true)) say(terminal, proofText(proof));
   return exitOfMigration(report);

@@ -55,7 +55,8 @@ export class ProgressDisplay {
 }
 
 function describe(progress: Progress, elapsed: number, withBar: boolean): string {
-  const { phase, records, bytes } = progress;
+  const { phase, records, bytes, behind } = progress;
+  if (behind !== undefined) return `${phase}  ${formatCount(records)} changes, ${formatBytes(bytes)}; ${formatCount(behind)} behind`;
   const rate = `${formatBytes((bytes / elapsed) * 1000)}/s`;
   const done = fraction(progress);
   const counted = `${formatCount(records)} records, ${formatBytes(bytes)}, ${rate}`;

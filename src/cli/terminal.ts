@@ -14,6 +14,8 @@ export interface Terminal {
   readonly label?: string;
   /** Aborted by SIGINT and SIGTERM. */
   readonly signal: AbortSignal;
+  /** From now on the first SIGINT does this instead of stopping the run, and the second one stops it. */
+  readonly onInterrupt: (instead: () => void) => void;
 }
 
 /**

@@ -10,6 +10,7 @@ export const V2_REFUSAL = {
   rootIsReadOnly: 107,
   directoryNotEmpty: 108,
   unauthorized: 110,
+  eventIndexCleared: 401,
 } as const;
 
 const RAFT_INTERNAL = 300;

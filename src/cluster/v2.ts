@@ -5,6 +5,7 @@ import { errorForAnswer, errorForRefusal, refusalIn, V2_REFUSAL, type V2Refusal 
 import { type V2Answer, V2Http } from './v2-http.js';
 import { type ParsedNode, TreeParser } from './v2-tree-parser.js';
 import { percentEncode } from './v2-url.js';
+import { type Watched, watchOnce } from './v2-watch.js';
 
 /**
  * etcd builds the whole answer for a tree before it sends the first byte: this many times the
@@ -54,6 +55,14 @@ export interface V2Cluster {
    * @param path empty for all
    */
   readTree<T>(path: Buffer, use: (answer: TreeAnswer) => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /**
+   * Waits for the first change at or under `path` with an index of `from` or higher. Of hidden nodes
+   * under it changes are told that have happened already, but not those that are waited for.
+   *
+   * @param path empty for all
+   * @param patience longest wait, in milliseconds
+   */
+  watch(path: Buffer, from: bigint, patience: number, signal?: AbortSignal): Promise<Watched>;
   /** Looks at one node, by quorum; undefined when it is not there. Also finds a hidden one. */
   get(path: Buffer, signal?: AbortSignal): Promise<TreeNode | undefined>;
   /**
@@ -95,6 +104,13 @@ export function connectV2(options: ClusterOptions): V2Cluster {
         },
         async (answer) => inContext(answer.endpoint, use(await treeAnswer(answer))),
       ),
+    watch: (path, from, patience, signal) =>
+      watchOnce(http, {
+        target: `${keysTarget(path)}?wait=true&recursive=true&waitIndex=${from}`,
+        // Sooner than the connection gives up on a body of which nothing comes.
+        patience: Math.min(patience, 0.8 * options.commandTimeout),
+        signal,
+      }),
     get: (path, signal) =>
       http.request({ method: 'GET', target: `${keysTarget(path)}?quorum=true`, signal }, (answer) =>
         inContext(answer.endpoint, oneNode(answer)),

@@ -54,6 +54,10 @@ export interface MigrateOptions {
   readonly directoryValue?: string;
   /** Where to remember which keys of a live target are ours; they are not told from others' without. */
   readonly state?: StatePlace;
+  /** Keys that were skipped are differences to the proof: nobody asked for them to be. */
+  readonly skippedDiffer?: boolean;
+  /** Told of every batch of the tree's nodes that is read, perhaps more than once. */
+  readonly onNodes?: (batch: RecordBatch) => void;
   readonly compress: 'gzip' | 'zstd';
   /** Version of this tool, for an archive's header. */
   readonly toolVersion: string;
@@ -96,7 +100,7 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
   const once = options.expected === undefined && (await canStream(options, run));
   const durations = new Durations();
   durations.begin('reading the source');
-  const tree = await openTree({ ...from, once }, run);
+  const tree = telling(await openTree({ ...from, once }, run), options.onNodes);
   try {
     if (tree.info.api !== 'v2') {
       throw new FerryError('usage', `${from.location.text} holds v3 keys; migrate carries v2 trees over`, {
@@ -166,7 +170,8 @@ async function* keeping(batches: AsyncIterable<RecordBatch>, sorter: RecordSorte
 async function prove(source: Source, done: Done, options: MigrateOptions, run: RunContext): Promise<Done> {
   const target = readBackRequest(options);
   if (target === undefined) return done;
-  const proof = await proveMigration({ source, target, leftAlone: leftAlone(done, options), skipped: done.written?.skipped ?? 0 }, run);
+  const skipped = options.skippedDiffer === true ? 0 : (done.written?.skipped ?? 0);
+  const proof = await proveMigration({ source, target, leftAlone: leftAlone(done, options), skipped }, run);
   return { ...done, proof };
 }
 
@@ -199,6 +204,19 @@ async function canStream({ from, to, write }: MigrateOptions, run: RunContext): 
   return isEmptyTarget(to.live, from.selection, mapping, run);
 }
 
+function telling(tree: Source, onNodes: MigrateOptions['onNodes']): Source {
+  if (onNodes === undefined) return tree;
+  return {
+    ...delegate(tree),
+    records: async function* () {
+      for await (const batch of tree.records()) {
+        onNodes(batch);
+        yield batch;
+      }
+    },
+  };
+}
+
 export type Done = Omit<MigrateReport, 'source' | 'keys' | 'dryRun'>;
 
 async function openTree(from: SourceRequest, run: RunContext): Promise<Source> {
@@ -219,13 +237,21 @@ async function carry(source: Source, options: MigrateOptions, run: RunContext): 
 async function intoCluster(source: Source, target: LiveTarget, options: MigrateOptions, run: RunContext): Promise<Done> {
   // Selected and renamed already, by the converter.
   const { mapping: _, selection: __, ...write } = options.write;
-  // A lease's deadline is the expiration itself; one that is attached begins when it is granted.
-  const leaseTtl = options.rules?.ttl?.kind === 'attach-lease' ? 'granted' : 'deadline';
-  const { to, written } = await writeLive(source, target, { ...write, ...memory(source.info, options), leaseTtl }, run);
+  const { to, written } = await writeLive(
+    source,
+    target,
+    { ...write, ...memory(source.info, options), leaseTtl: leaseTtlFor(options) },
+    run,
+  );
   const notes = new NoteBook();
   notes.merge(source.notes.list());
   notes.merge(written.notes);
   return { to, written, notes: notes.list() };
+}
+
+/** A lease's deadline is the expiration itself; one that is attached begins when it is granted. */
+export function leaseTtlFor({ rules }: MigrateOptions): 'granted' | 'deadline' {
+  return rules?.ttl?.kind === 'attach-lease' ? 'granted' : 'deadline';
 }
 
 /** What is remembered of a live target's keys, if it is to be. */

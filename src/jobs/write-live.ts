@@ -104,7 +104,7 @@ export async function isEmptyTarget(
  * Writes into a v3 cluster. In one that a Kubernetes runs on, what its API servers keep for
  * themselves is left alone, unless it is asked for.
  */
-async function intoV3(source: Source, cluster: V3Cluster, options: WriteOptions, run: RunContext): Promise<RestoreV3Report> {
+export async function intoV3(source: Source, cluster: V3Cluster, options: WriteOptions, run: RunContext): Promise<RestoreV3Report> {
   if (options.includeRuntime === true || !(await holdsKubernetes(cluster))) return restoreLiveV3(source, cluster, options, run);
   const { prefixes, excludePrefixes } = options.selection ?? EVERYTHING;
   const alone = runtimePrefixes(options.etcdPrefixes);

@@ -7,6 +7,8 @@ export interface Progress {
   readonly bytes: number;
   readonly totalRecords?: number;
   readonly totalBytes?: number;
+  /** While a source is followed: its changes that are still to be carried over. */
+  readonly behind?: number;
 }
 
 /** What every long-running function is given: how to be stopped, and whom to tell. */

@@ -98,6 +98,17 @@ export async function removeExtras(records: TargetRecords, scope: ExtrasScope, o
   await remover.flush();
 }
 
+/**
+ * Removes those of the keys found that may go, each only as it was seen.
+ *
+ * @param spans where to look for them
+ */
+export async function removeWithin(spans: readonly KeySpan[], options: ExtrasOptions): Promise<void> {
+  const remover = new Remover({ spans, spared: [] }, options);
+  await remover.stretch({ from: Buffer.alloc(1), to: END }, undefined);
+  await remover.flush();
+}
+
 class Remover {
   readonly #scope: ExtrasScope;
   readonly #o: ExtrasOptions;
@@ -187,7 +198,8 @@ class Remover {
 /** etcd's range_end for "to the end". */
 const END: Buffer = Buffer.alloc(1);
 
-function spanOf(prefix: Buffer): KeySpan {
+/** The keys with a prefix. */
+export function spanOf(prefix: Buffer): KeySpan {
   return { from: prefix.length === 0 ? Buffer.alloc(1) : prefix, to: prefixEnd(prefix) ?? END };
 }
 

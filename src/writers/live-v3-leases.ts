@@ -166,7 +166,7 @@ export class TargetLeases {
     const wish = this.table.wish(source);
     if (state === undefined || wish.kind !== 'lease') return false;
     // Such an id says when the lease ends, whatever TTL the run that granted it computed.
-    if (source === target && isExpirationLease(source)) return true;
+    if (isExpirationLease(source) && isExpirationLease(target)) return source === target;
     if (state.grantedTtl === wish.ttl) return true;
     if (this.table.rule === 'deadline' && this.#sameDeadline(source, target, state, wish.ttl)) return true;
     // A TTL below the cluster's minimum was raised to it.

@@ -71,7 +71,7 @@ export async function compareWithTarget(
     if (await leases.standsFor(columns.leases[index] as bigint, lease)) states[index] = EQUAL;
   }
   const { memory } = target;
-  if (memory?.hasEarlier === true) {
+  if (memory !== undefined) {
     for (let i = 0; i < columns.count; i++) if (states[i] === DIFFERS && memory.isOurs(modRevisions[i] as bigint)) states[i] = OURS;
   }
   return { states, modRevisions, nothingBetween: seen === 0 };

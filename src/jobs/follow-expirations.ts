@@ -1,0 +1,101 @@
+import { type RecordBatch, recordAt } from '../model/batch.js';
+import type { TreeNode } from '../model/node.js';
+import { isUnder } from '../model/tree-path.js';
+import { decodeNode } from '../wire/node.js';
+
+const MILLISECOND = 1_000_000n;
+/** Before a node's end it is looked at so often, and so long before, in milliseconds. */
+const LOOKS: readonly number[] = [3_000, 1_000];
+
+interface Mortal {
+  readonly path: Buffer;
+  readonly dir: boolean;
+  readonly expiration: bigint;
+  /** The source's index of its last change that is known. */
+  readonly index: bigint;
+  looks: number;
+}
+
+/**
+ * What is known of a tree's expirations: those of directories, which what is under them inherits; and
+ * when to look at a node again, since a TTL that is refreshed (`refresh=true`) is told to no watcher
+ * (etcd api/v2store/store.go, Update). Memory is held for nodes with a TTL alone.
+ */
+export class Expirations {
+  /** By path, as latin1. */
+  readonly #mortals = new Map<string, Mortal>();
+  readonly #dirs = new Map<string, Mortal>();
+
+  clear(): void {
+    this.#mortals.clear();
+    this.#dirs.clear();
+  }
+
+  /** Takes note of a tree's nodes as they are read. */
+  see(batch: RecordBatch): void {
+    for (let i = 0; i < batch.count; i++) {
+      const node = decodeNode(recordAt(batch, i));
+      if (node.expiration !== 0n) this.set(node);
+    }
+  }
+
+  /** Takes note of a node's expiration, or that it has none. */
+  set({ path, dir, expiration, modifiedIndex }: TreeNode): void {
+    const name = path.toString('latin1');
+    this.delete(path);
+    if (expiration === 0n) return;
+    const mortal = { path: Buffer.from(path), dir, expiration, index: modifiedIndex, looks: 0 };
+    this.#mortals.set(name, mortal);
+    if (dir) this.#dirs.set(name, mortal);
+  }
+
+  delete(path: Buffer): void {
+    const name = path.toString('latin1');
+    this.#mortals.delete(name);
+    this.#dirs.delete(name);
+  }
+
+  deleteUnder(directory: Buffer): void {
+    this.delete(directory);
+    for (const { path } of [...this.#mortals.values()]) if (isUnder(path, directory)) this.delete(path);
+  }
+
+  /** A node's expiration, in nanoseconds; 0n when it has none. */
+  of(path: Buffer): bigint {
+    return this.#mortals.get(path.toString('latin1'))?.expiration ?? 0n;
+  }
+
+  /** The source's index of the last change of a node with a TTL; 0n where none is known. */
+  indexOf(path: Buffer): bigint {
+    return this.#mortals.get(path.toString('latin1'))?.index ?? 0n;
+  }
+
+  /** The directories with a TTL above a path, as nodes. */
+  above(path: Buffer): TreeNode[] {
+    if (this.#dirs.size === 0) return [];
+    const found: TreeNode[] = [];
+    for (let slash = path.indexOf('/', 1); slash !== -1; slash = path.indexOf('/', slash + 1)) {
+      const dir = this.#dirs.get(path.toString('latin1', 0, slash));
+      if (dir === undefined) continue;
+      const { expiration, index } = dir;
+      found.push({ path: dir.path, dir: true, value: Buffer.alloc(0), createdIndex: index, modifiedIndex: index, expiration });
+    }
+    return found;
+  }
+
+  /**
+   * Nodes that will end soon unless their TTL was refreshed; each is given twice.
+   *
+   * @param now milliseconds since the Unix epoch
+   */
+  dueForALook(now: number): TreeNode['path'][] {
+    const due: Buffer[] = [];
+    for (const mortal of this.#mortals.values()) {
+      const before = LOOKS[mortal.looks];
+      if (before === undefined || mortal.expiration > BigInt(now + before) * MILLISECOND) continue;
+      mortal.looks++;
+      due.push(mortal.path);
+    }
+    return due;
+  }
+}

@@ -1,0 +1,309 @@
+import { connectV2, type V2Cluster } from '../cluster/v2.js';
+import type { V2Event } from '../cluster/v2-watch.js';
+import { connectV3 } from '../cluster/v3-connect.js';
+import { SAME_KEYS } from '../convert/key-mapping.js';
+import { FerryError } from '../errors.js';
+import { clusterOptions } from '../locations/connection.js';
+import type { SourceRequest } from '../locations/source.js';
+import { NoteBook } from '../model/note.js';
+import type { RunContext } from '../model/run.js';
+import type { SourceInfo } from '../model/source.js';
+import { Changes } from './follow-changes.js';
+import { Expirations } from './follow-expirations.js';
+import { Feed } from './follow-feed.js';
+import { carryChanges, type FollowTarget } from './follow-write.js';
+import { type MigrateOptions, type MigrateReport, migrate } from './migrate.js';
+import { opened } from './migrate-memory.js';
+
+/** Changes carried over in one go. */
+const AT_ONCE = 1_000;
+/** Longest wait for a change before the clock is looked at, in milliseconds. */
+const TICK = 200;
+const LOOKS_AT_ONCE = 16;
+/** Between two readings of the whole tree that are not pressing, in milliseconds. */
+const REREAD_EVERY = 1_000;
+
+export interface FollowOptions extends MigrateOptions {
+  /** Ends the following once no change has come for so many milliseconds; without, it goes on until `ending`. */
+  readonly untilIdle?: number;
+  /** Aborted when the following is to end: what remains is carried over, the check made. */
+  readonly ending: AbortSignal;
+  /** Called once the first copy is made and changes are followed. */
+  readonly onFollowing?: () => void;
+}
+
+/** What was followed, beside the report of the check that ends it. */
+export interface Followed {
+  /** The source's index that the first copy was read at. */
+  readonly fromIndex: bigint;
+  /** The index that the last reading, and the check, was made at. */
+  readonly toIndex: bigint;
+  /** Changes taken. */
+  readonly events: number;
+  readonly written: number;
+  readonly deleted: number;
+  /** Keys left alone because somebody else has written them. */
+  readonly skipped: number;
+  /** How often the whole tree was read anew. */
+  readonly rereads: number;
+  /** Most changes that the target was ever behind. */
+  readonly largestLag: number;
+  readonly seconds: number;
+}
+
+export interface FollowReport extends MigrateReport {
+  readonly followed: Followed;
+}
+
+/**
+ * Migrates a live v2 tree into a live v3 cluster, then carries its changes over as they come, until it
+ * is told to end; then reads the tree once more, carries over what is missing, and reports of that.
+ * Only keys that the migration wrote itself are changed or deleted.
+ *
+ * @throws FerryError as `migrate` does; `usage` for what cannot be followed
+ */
+export async function follow(options: FollowOptions, run: RunContext): Promise<FollowReport> {
+  refuse(options);
+  const expirations = new Expirations();
+  const first = await migrate({ ...options, onNodes: (batch) => expirations.see(batch), proof: false }, run);
+  const follower = new Follower(options, first, expirations, run);
+  const followed = await follower.follow();
+  const last = await follower.reread(true);
+  const notes = new NoteBook();
+  notes.merge(last.notes);
+  notes.merge(follower.notes.list().filter(({ code }) => last.notes.every((note) => note.code !== code)));
+  return { ...last, notes: notes.list(), followed: { ...followed, toIndex: last.source.revision } };
+}
+
+function refuse({ from, to, write, rules, state, toApi }: FollowOptions): void {
+  const why =
+    from.location.kind !== 'live' || !('live' in to) || toApi === 'v2'
+      ? 'it is for a live v2 cluster and a live v3 cluster'
+      : write.dryRun === true
+        ? 'nothing is written in a dry run'
+        : rules?.emptyDirs === 'marker'
+          ? 'markers of empty directories cannot be kept up'
+          : state === undefined
+            ? 'it needs a state to know its keys by'
+            : undefined;
+  if (why !== undefined) throw new FerryError('usage', `--follow: ${why}`);
+}
+
+/** The connections that a follower holds while it follows. */
+interface Lines {
+  readonly source: V2Cluster;
+  /** Changes of the tree as listings show it. */
+  main: Feed;
+  /** Of the hidden nodes asked for: that there are any is all that is taken of them. */
+  hidden: Feed[];
+}
+
+class Follower {
+  readonly notes = new NoteBook();
+  readonly #o: FollowOptions;
+  readonly #run: RunContext;
+  readonly #first: MigrateReport;
+  readonly #expirations: Expirations;
+  readonly #changes: Changes;
+  readonly #tally = { events: 0, written: 0, deleted: 0, skipped: 0, rereads: 0, largestLag: 0 };
+  /** All changes up to this index of the source are carried over. */
+  #applied: bigint;
+  #bytes = 0;
+  /** The source as it was read last. */
+  #source: SourceInfo;
+  #target: FollowTarget | undefined;
+  #rereadWanted = false;
+  #lastReread = 0;
+  #lastEvent = Date.now();
+  #warned = false;
+
+  constructor(options: FollowOptions, first: MigrateReport, expirations: Expirations, run: RunContext) {
+    this.#o = options;
+    this.#run = run;
+    this.#first = first;
+    this.#expirations = expirations;
+    this.#source = first.source;
+    this.#applied = first.source.revision;
+    const { from, write } = options;
+    this.#changes = new Changes(expirations, { selection: from.selection, mapping: write.mapping ?? SAME_KEYS, notes: this.notes });
+  }
+
+  /** Follows the source until it is told to end, or has been idle for long enough. */
+  async follow(): Promise<Omit<Followed, 'toIndex'>> {
+    const started = Date.now();
+    const { from, onFollowing } = this.#o;
+    const endpoints = from.location.kind === 'live' ? from.location.endpoints : [];
+    const source = connectV2(await clusterOptions(endpoints, from.connection));
+    const lines = { source, ...this.#feeds(source) };
+    try {
+      onFollowing?.();
+      while (!this.#isOver()) await this.#step(lines);
+    } finally {
+      await closeFeeds(lines);
+      await source.close();
+      await this.#closeTarget();
+    }
+    return { ...this.#tally, fromIndex: this.#first.source.revision, seconds: (Date.now() - started) / 1000 };
+  }
+
+  /**
+   * Reads the whole tree and carries over what the target lacks.
+   *
+   * @param last the reading that ends it all: its outcome is proven
+   */
+  async reread(last = false): Promise<MigrateReport> {
+    await this.#closeTarget();
+    this.#expirations.clear();
+    this.#changes.clear();
+    const { from, write } = this.#o;
+    // What somebody else has written meanwhile is for the end to tell of.
+    const onConflict = write.onConflict === 'overwrite' ? 'overwrite' : 'skip';
+    const includeHidden = await this.#hiddenThatAreThere();
+    const report = await migrate(
+      {
+        ...this.#o,
+        from: { ...withoutHidden(from), ...(includeHidden.length === 0 ? {} : { includeHidden }) },
+        write: { ...write, onConflict },
+        onNodes: (batch) => this.#expirations.see(batch),
+        proof: last && this.#o.proof !== false,
+        skippedDiffer: write.onConflict !== 'skip',
+      },
+      this.#run,
+    );
+    this.#source = report.source;
+    this.#applied = report.source.revision;
+    this.#rereadWanted = false;
+    this.#lastReread = Date.now();
+    if (!last) this.#tally.rereads++;
+    return report;
+  }
+
+  #feeds(source: V2Cluster): Pick<Lines, 'main' | 'hidden'> {
+    const from = this.#applied + 1n;
+    const hidden = (this.#o.from.includeHidden ?? []).map((path) => new Feed(source, Buffer.from(path), from, this.#run));
+    return { main: new Feed(source, Buffer.alloc(0), from, this.#run), hidden };
+  }
+
+  #isOver(): boolean {
+    this.#run.signal.throwIfAborted();
+    const { ending, untilIdle } = this.#o;
+    if (ending.aborted) return true;
+    return untilIdle !== undefined && !this.#rereadWanted && Date.now() - this.#lastEvent >= untilIdle;
+  }
+
+  async #step(lines: Lines): Promise<void> {
+    const { main, hidden, source } = lines;
+    for (const event of await main.take(AT_ONCE, TICK)) this.#take(event);
+    for (const feed of hidden) if ((await feed.take(AT_ONCE, 0)).length > 0) this.#sawChange();
+    await this.#lookAgain(source);
+    this.#rereadWanted ||= this.#changes.mustReread;
+    this.#tellLag(main);
+    const cleared = [main, ...hidden].some((feed) => feed.cleared);
+    if (cleared || (this.#rereadWanted && Date.now() - this.#lastReread >= REREAD_EVERY)) {
+      if (cleared) this.#run.warn(`the source has forgotten changes after index ${this.#applied}; reading the tree anew`);
+      await this.reread();
+      if (!cleared) return;
+      await closeFeeds(lines);
+      Object.assign(lines, this.#feeds(source));
+      return;
+    }
+    await this.#carry();
+    this.#tellLag(main);
+  }
+
+  #take(event: V2Event): void {
+    // Of what the tree that was read last has already.
+    if (event.index <= this.#applied) return;
+    this.#applied = event.index;
+    if (!this.#changes.add(event)) return;
+    this.#tally.events++;
+    this.#bytes += event.node.path.length + event.node.value.length;
+    this.#lastEvent = Date.now();
+  }
+
+  #sawChange(): void {
+    this.#rereadWanted = true;
+    this.#lastEvent = Date.now();
+  }
+
+  async #carry(): Promise<void> {
+    if (this.#changes.isEmpty) return;
+    this.#target ??= await this.#openTarget();
+    const { written, deleted, skipped } = await carryChanges(this.#changes, this.#target, { ...this.#run, progress: () => {} });
+    this.#changes.clear();
+    this.#tally.written += written;
+    this.#tally.deleted += deleted;
+    this.#tally.skipped += skipped;
+    if (skipped > 0 && !this.#warned) {
+      this.#warned = true;
+      this.#run.warn('somebody else writes keys of this migration in the target; they are left alone');
+    }
+    await this.#target.state.tidy();
+  }
+
+  /** Looks at nodes that will soon be gone: a TTL that was refreshed is told to nobody. */
+  async #lookAgain(source: V2Cluster): Promise<void> {
+    if ((this.#o.rules?.ttl?.kind ?? 'exact') !== 'exact') return;
+    const due = this.#expirations.dueForALook(Date.now());
+    for (let at = 0; at < due.length; at += LOOKS_AT_ONCE) {
+      const nodes = await Promise.all(due.slice(at, at + LOOKS_AT_ONCE).map((path) => source.get(path, this.#run.signal)));
+      for (const node of nodes) {
+        if (node === undefined || node.expiration === this.#expirations.of(node.path)) continue;
+        if (!node.dir) this.#changes.file(node);
+        // One that was made since will be told of.
+        else if (node.createdIndex <= this.#applied) this.#rereadWanted = true;
+      }
+    }
+  }
+
+  #tellLag(main: Feed): void {
+    const behind = Math.max(0, Number(main.storeIndex - this.#applied));
+    if (behind > this.#tally.largestLag) this.#tally.largestLag = behind;
+    this.#run.progress({ phase: 'following', records: this.#tally.events, bytes: this.#bytes, behind });
+  }
+
+  async #openTarget(): Promise<FollowTarget> {
+    const { to, state: place, from, write } = this.#o;
+    if (!('live' in to) || place === undefined) throw new FerryError('usage', '--follow: it is for a live v3 cluster, with a state');
+    const cluster = await connectV3(await clusterOptions(to.live.endpoints, to.live.connection));
+    try {
+      const source = this.#source;
+      const memory = { place, source, selection: from.selection, mapping: write.mapping ?? SAME_KEYS, dryRun: false };
+      const state = await opened(memory, cluster, this.#run);
+      if (state === undefined)
+        throw new FerryError('usage', '--follow: without a state its own keys cannot be told', { hint: 'Name a file with --state.' });
+      return { cluster, state, options: this.#o, source, notes: this.notes };
+    } catch (thrown) {
+      await cluster.close();
+      throw thrown;
+    }
+  }
+
+  async #closeTarget(): Promise<void> {
+    const target = this.#target;
+    this.#target = undefined;
+    target?.state.close();
+    await target?.cluster.close();
+  }
+
+  /** Hidden nodes may go like any other, and are then no reason to fail. */
+  async #hiddenThatAreThere(): Promise<string[]> {
+    const { includeHidden = [], location, connection } = this.#o.from;
+    if (includeHidden.length === 0 || location.kind !== 'live') return [];
+    const source = connectV2(await clusterOptions(location.endpoints, connection));
+    try {
+      const nodes = await Promise.all(includeHidden.map((path) => source.get(Buffer.from(path), this.#run.signal)));
+      return includeHidden.filter((_, i) => nodes[i] !== undefined);
+    } finally {
+      await source.close();
+    }
+  }
+}
+
+async function closeFeeds({ main, hidden }: Lines): Promise<void> {
+  await Promise.all([main, ...hidden].map((feed) => feed.close()));
+}
+
+function withoutHidden({ includeHidden: _, ...from }: SourceRequest): SourceRequest {
+  return from;
+}
