@@ -4,8 +4,8 @@ import { isUnder } from '../model/tree-path.js';
 import { decodeNode } from '../wire/node.js';
 
 const MILLISECOND = 1_000_000n;
-/** Before a node's end it is looked at so often, and so long before, in milliseconds. */
-const LOOKS: readonly number[] = [3_000, 1_000];
+/** Before a node's end it is looked at so often, and so long before, in milliseconds: a lease may end a second before its node. */
+const LOOKS: readonly number[] = [5_000, 2_500];
 
 interface Mortal {
   readonly path: Buffer;

@@ -37,10 +37,8 @@ async function following(
     when: {
       says: /following the source/,
       act: (child) => {
-        doing = meanwhile(child).catch((thrown: unknown) => {
-          child.kill('SIGKILL');
-          throw thrown;
-        });
+        doing = meanwhile(child);
+        doing.catch(() => child.kill('SIGKILL'));
       },
     },
   });
@@ -148,7 +146,7 @@ describe('each kind of change', () => {
     await client.put('/old/dir/a', '1');
     await client.put('/old/dir/b/c', '1');
     await client.put('/old/file-to-dir', '1');
-    await client.put('/old/refreshed', '1', '&ttl=4');
+    await client.put('/old/refreshed', '1', '&ttl=6');
     await client.write('PUT', '/old/mortal', 'dir=true&ttl=1000');
     await client.put('/old/mortal/child', '1');
     await client.put('/app/_hidden/a', '1');
@@ -184,7 +182,7 @@ describe('each kind of change', () => {
         await client.put('/app/seen', '1');
         for (let i = 0; i < 3; i++) {
           await sleep(1_500);
-          await client.write('PUT', '/old/refreshed', 'ttl=4&refresh=true&prevExist=true');
+          await client.write('PUT', '/old/refreshed', 'ttl=6&refresh=true&prevExist=true');
         }
         // As yet without a last reading.
         await sleep(2_500);
