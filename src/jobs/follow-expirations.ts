@@ -4,8 +4,11 @@ import { isUnder } from '../model/tree-path.js';
 import { decodeNode } from '../wire/node.js';
 
 const MILLISECOND = 1_000_000n;
-/** Before a node's end it is looked at so often, and so long before, in milliseconds: a lease may end a second before its node. */
-const LOOKS: readonly number[] = [5_000, 2_500];
+/** When a node is first looked at before its end, and how far apart looks are at least, in milliseconds. */
+const FIRST_LOOK = 5_000;
+const NEXT_LOOK = 500;
+/** So long after its end a node that was not told to be gone is no longer looked at. */
+const LAST_LOOK = 30_000;
 
 interface Mortal {
   readonly path: Buffer;
@@ -13,7 +16,8 @@ interface Mortal {
   readonly expiration: bigint;
   /** The source's index of its last change that is known. */
   readonly index: bigint;
-  looks: number;
+  /** When to look at it, in milliseconds since the Unix epoch. */
+  lookAt: number;
 }
 
 /**
@@ -44,7 +48,8 @@ export class Expirations {
     const name = path.toString('latin1');
     this.delete(path);
     if (expiration === 0n) return;
-    const mortal = { path: Buffer.from(path), dir, expiration, index: modifiedIndex, looks: 0 };
+    const lookAt = endOf(expiration) - FIRST_LOOK;
+    const mortal = { path: Buffer.from(path), dir, expiration, index: modifiedIndex, lookAt };
     this.#mortals.set(name, mortal);
     if (dir) this.#dirs.set(name, mortal);
   }
@@ -84,18 +89,23 @@ export class Expirations {
   }
 
   /**
-   * Nodes that will end soon unless their TTL was refreshed; each is given twice.
+   * Nodes that end soon, or should have ended, unless their TTL was refreshed; the closer to the end,
+   * the more often.
    *
    * @param now milliseconds since the Unix epoch
    */
   dueForALook(now: number): TreeNode['path'][] {
     const due: Buffer[] = [];
     for (const mortal of this.#mortals.values()) {
-      const before = LOOKS[mortal.looks];
-      if (before === undefined || mortal.expiration > BigInt(now + before) * MILLISECOND) continue;
-      mortal.looks++;
+      const left = endOf(mortal.expiration) - now;
+      if (mortal.lookAt > now || left < -LAST_LOOK) continue;
+      mortal.lookAt = now + Math.max(NEXT_LOOK, left / 2);
       due.push(mortal.path);
     }
     return due;
   }
+}
+
+function endOf(expiration: bigint): number {
+  return Number(expiration / MILLISECOND);
 }

@@ -5,6 +5,7 @@ import { SAME_KEYS } from '../convert/key-mapping.js';
 import { FerryError } from '../errors.js';
 import { clusterOptions } from '../locations/connection.js';
 import type { SourceRequest } from '../locations/source.js';
+import type { TreeNode } from '../model/node.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { SourceInfo } from '../model/source.js';
@@ -155,17 +156,19 @@ class Follower {
     await this.#closeTarget();
     this.#expirations.clear();
     this.#changes.clear();
-    const { from, write } = this.#o;
+    // A plan was for the first copy.
+    const { expected: _, ...options } = this.#o;
+    const { from, write } = options;
     // What somebody else has written meanwhile is for the end to tell of.
     const onConflict = write.onConflict === 'overwrite' ? 'overwrite' : 'skip';
     const includeHidden = await this.#hiddenThatAreThere();
     const report = await migrate(
       {
-        ...this.#o,
+        ...options,
         from: { ...withoutHidden(from), ...(includeHidden.length === 0 ? {} : { includeHidden }) },
         write: { ...write, onConflict },
         onNodes: (batch) => this.#expirations.see(batch),
-        proof: last && this.#o.proof !== false,
+        proof: last && options.proof !== false,
         skippedDiffer: write.onConflict !== 'skip',
       },
       this.#run,
@@ -246,13 +249,24 @@ class Follower {
     if ((this.#o.rules?.ttl?.kind ?? 'exact') !== 'exact') return;
     const due = this.#expirations.dueForALook(Date.now());
     for (let at = 0; at < due.length; at += LOOKS_AT_ONCE) {
-      const nodes = await Promise.all(due.slice(at, at + LOOKS_AT_ONCE).map((path) => source.get(path, this.#run.signal)));
+      const nodes = await Promise.all(due.slice(at, at + LOOKS_AT_ONCE).map((path) => this.#look(source, path)));
       for (const node of nodes) {
         if (node === undefined || node.expiration === this.#expirations.of(node.path)) continue;
         if (!node.dir) this.#changes.file(node);
         // One that was made since will be told of.
         else if (node.createdIndex <= this.#applied) this.#rereadWanted = true;
       }
+    }
+  }
+
+  /** @returns undefined also when the source does not answer: it is looked at again soon, and waited for by its feed */
+  async #look(source: V2Cluster, path: Buffer): Promise<TreeNode | undefined> {
+    try {
+      return await source.get(path, this.#run.signal);
+    } catch (thrown) {
+      const error = FerryError.from(thrown);
+      if (error.code === 'unreachable') return undefined;
+      throw error;
     }
   }
 

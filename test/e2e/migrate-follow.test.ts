@@ -20,6 +20,7 @@ const directory = temporaryDirectory();
 
 interface Report {
   readonly followed: { events: number; written: number; deleted: number; skipped: number; rereads: number; largestLag: number };
+  readonly proof?: object;
   readonly notes: { code: string; lossy: boolean }[];
 }
 
@@ -119,12 +120,13 @@ describe('a random workload of 200 operations a second ends in equal trees', () 
       await work(SECONDS / 2, operation);
       // Nothing can be heard in time while the follower stands still.
       child.kill('SIGSTOP');
-      const { index } = await operation();
-      for (let now = index; now < index + BURST; ) now = (await Promise.all(Array.from({ length: 8 }, operation)))[0]?.index ?? now;
+      const index = async (): Promise<bigint> => (await v2(source.endpoint, 'GET', '/')).index;
+      const end = (await index()) + BURST;
+      while ((await index()) < end) await Promise.all(Array.from({ length: 32 }, operation));
       child.kill('SIGCONT');
       for (let i = 0; i < PER_SECOND / 2; i++) await operation();
     });
-    console.log(`seed ${seed}:`, report(result).followed);
+    console.log(`seed ${seed}:`, report(result).followed, result.exit === 4 ? JSON.stringify(report(result).proof) : '');
     expect([0, 3], result.stderr).toContain(result.exit);
     const lossy = report(result).notes.filter((note) => note.lossy);
     expect(lossy.map(({ code }) => code)).toEqual(result.exit === 0 ? [] : ['value-not-utf8']);
