@@ -3,6 +3,7 @@ export type { ClusterOptions, TlsOptions } from './cluster/options.js';
 export { EXIT_BY_CODE, FerryError, type FerryErrorCode, type FerryErrorOptions } from './errors.js';
 export { type BackupOptions, type BackupReport, backup } from './jobs/backup.js';
 export type { Entry } from './jobs/entries.js';
+export { type FollowOptions, type FollowReport, follow } from './jobs/follow.js';
 export { type FoundValue, getValue } from './jobs/get-value.js';
 export { hashKvOf } from './jobs/hashkv.js';
 export { type Inspection, inspect } from './jobs/inspect.js';

@@ -20,6 +20,8 @@ import { opened } from './migrate-memory.js';
 const AT_ONCE = 1_000;
 /** Longest wait for a change before the clock is looked at, in milliseconds. */
 const TICK = 200;
+/** Between two looks at the clock; if more has passed, the process stood still, or was busy. */
+const MISSED = 1_000;
 const LOOKS_AT_ONCE = 16;
 /** Between two readings of the whole tree that are not pressing, in milliseconds. */
 const REREAD_EVERY = 1_000;
@@ -116,6 +118,7 @@ class Follower {
   #rereadWanted = false;
   #lastReread = 0;
   #lastEvent = Date.now();
+  #lastLook = Date.now();
   #warned = false;
 
   constructor(options: FollowOptions, first: MigrateReport, expirations: Expirations, run: RunContext) {
@@ -190,8 +193,12 @@ class Follower {
   #isOver(): boolean {
     this.#run.signal.throwIfAborted();
     const { ending, untilIdle } = this.#o;
+    const now = Date.now();
+    // Time in which nobody listened is no time in which nothing came.
+    if (now - this.#lastLook > MISSED) this.#lastEvent += now - this.#lastLook;
+    this.#lastLook = now;
     if (ending.aborted) return true;
-    return untilIdle !== undefined && !this.#rereadWanted && Date.now() - this.#lastEvent >= untilIdle;
+    return untilIdle !== undefined && !this.#rereadWanted && now - this.#lastEvent >= untilIdle;
   }
 
   async #step(lines: Lines): Promise<void> {
