@@ -148,7 +148,6 @@ describe('each kind of change', () => {
     await client.put('/old/dir/a', '1');
     await client.put('/old/dir/b/c', '1');
     await client.put('/old/file-to-dir', '1');
-    await client.put('/old/refreshed', '1', '&ttl=6');
     await client.write('PUT', '/old/mortal', 'dir=true&ttl=1000');
     await client.put('/old/mortal/child', '1');
     await client.put('/app/_hidden/a', '1');
@@ -182,6 +181,7 @@ describe('each kind of change', () => {
         await client.put('/app/_other/b', '2');
         await client.put('/app/_other/c', '2');
         await client.put('/app/seen', '1');
+        await client.put('/old/refreshed', '1', '&ttl=6');
         for (let i = 0; i < 3; i++) {
           await sleep(1_500);
           await client.write('PUT', '/old/refreshed', 'ttl=6&refresh=true&prevExist=true');
