@@ -51,7 +51,9 @@ export class NewArchive implements ByteSink {
   /** @throws FerryError `damaged` when the stored bytes are not what was written: the archive is removed again */
   async finish(): Promise<void> {
     const { sha256 } = this.written();
-    await this.#sink.finish();
+    await this.#sink.finish().catch((thrown) => {
+      throw inRepository(thrown);
+    });
     const found = await this.#actions.readBack();
     if (found !== sha256) {
       await this.#actions.remove();
@@ -65,4 +67,11 @@ export class NewArchive implements ByteSink {
   abort(): Promise<void> {
     return this.#sink.abort();
   }
+}
+
+/** A name that is taken, as it is told of a repository. */
+export function inRepository(thrown: unknown): unknown {
+  if (!(thrown instanceof FerryError) || thrown.code !== 'in-the-way') return thrown;
+  const hint = 'The same archive, or another of that very moment, is there already; in a repository nothing is overwritten.';
+  return new FerryError('in-the-way', thrown.message, { hint, cause: thrown });
 }

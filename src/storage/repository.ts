@@ -4,7 +4,7 @@ import type { ByteSink, ByteSource } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
 import { type ArchiveName, formatArchiveName, parseArchiveName } from './archive-name.js';
 import type { LockRequest } from './lock-record.js';
-import { NewArchive } from './new-archive.js';
+import { inRepository, NewArchive } from './new-archive.js';
 import type { ObjectStore } from './object-store.js';
 import { DEAD_AFTER, type HeldLock, type LockOptions, takeLock } from './repository-lock.js';
 import { encodeSummary, type ProofDepth, parseSummary, type StoredSummary } from './stored-summary.js';
@@ -123,7 +123,9 @@ export class Repository implements AsyncDisposable {
    */
   async create(name: ArchiveName, run: RunContext): Promise<NewArchive> {
     const file = formatArchiveName(name);
-    const sink: ByteSink = await this.#store.create(file);
+    const sink: ByteSink = await this.#store.create(file).catch((thrown) => {
+      throw inRepository(thrown);
+    });
     const readBack = (): Promise<string> => this.sha256({ file }, run);
     return new NewArchive(file, sink, { readBack, remove: () => this.#store.delete(file) });
   }

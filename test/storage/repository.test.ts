@@ -93,6 +93,18 @@ describe('a repository', () => {
     expect(readdirSync(path)).toEqual(['.etcdferry']);
   });
 
+  test('never overwrites, and does not offer to', async () => {
+    const { repository } = await emptyRepository();
+    await add(repository, 'a', 1_000);
+    const taken = { code: 'in-the-way', hint: expect.stringMatching(/nothing is overwritten/) };
+    await expect(add(repository, 'a', 1_000)).rejects.toMatchObject(taken);
+    const name = { name: 'a', time: 2_000, revision: 1n, encrypted: false };
+    const [first, second] = [await repository.create(name, run), await repository.create(name, run)];
+    await first.finish();
+    await expect(second.finish()).rejects.toMatchObject(taken);
+    await second.abort();
+  });
+
   test('keeps when an archive passed, and forgets it when it is found damaged', async () => {
     const { repository } = await emptyRepository();
     await add(repository, 'a', 1_000);
