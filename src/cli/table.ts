@@ -1,4 +1,7 @@
-import Table from 'cli-table3';
+import { createRequire } from 'node:module';
+import type CliTable from 'cli-table3';
+
+const load = createRequire(import.meta.url);
 
 const NO_LINES = Object.fromEntries(
   ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right']
@@ -8,6 +11,8 @@ const NO_LINES = Object.fromEntries(
 
 /** Columns of text without lines, as kubectl prints them; ends in a newline. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], aligns: readonly ('left' | 'right')[] = []): string {
+  // Loaded with the first table: every command knows of tables, few draw one.
+  const Table = load('cli-table3') as typeof CliTable;
   const drawn = new Table({
     head: [...head],
     colAligns: [...aligns],
