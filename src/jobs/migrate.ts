@@ -32,7 +32,7 @@ import { isEmptyTarget, type LiveTarget, type Remember, type WriteOptions, type 
 /** What becomes of expirations, empty directories, hidden and expired nodes. */
 export type TreeRules = Pick<ConvertTreeOptions, 'ttl' | 'emptyDirs' | 'hidden' | 'dropExpired'>;
 
-/** Bytes to sort in. A tree of any size that was held in memory leaves more behind than it should. */
+/** Bytes to sort in beside other work: a tree that was held in memory, or is being read, converted and written. */
 const SMALL_SORT_BUDGET = 16 * 1024 * 1024;
 
 export interface MigrateOptions {
@@ -152,7 +152,7 @@ async function carryAndProve(source: Source, options: MigrateOptions, durations:
 async function streamAndProve(stream: Source, options: MigrateOptions, durations: Durations, run: RunContext): Promise<Done> {
   durations.begin('reading and writing');
   if (options.proof === false) return carry(stream, options, run);
-  await using sorter = new RecordSorter({ findKey: findKeyValueKey, tmpDir: options.write.tmpDir }, run);
+  await using sorter = new RecordSorter({ findKey: findKeyValueKey, tmpDir: options.write.tmpDir, budget: SMALL_SORT_BUDGET }, run);
   const done = await carry({ ...delegate(stream), records: () => keeping(stream.records(), sorter) }, options, run);
   durations.begin('reading the target back');
   await sorter.finish();
