@@ -142,15 +142,22 @@ async function openServed(
   return { ...delegate(source), info: { ...info, ...(clusterId === undefined ? {} : { clusterId }) } };
 }
 
-function openServer(
-  { endpoint }: RestoredServer,
+async function openServer(
+  { endpoint, process }: RestoredServer,
   selected: Pick<SourceRequest, 'selection' | 'objects'>,
   revision: bigint,
   { tmpDir }: DrillOptions,
   run: RunContext,
 ): Promise<Source> {
-  const connection = { commandTimeout: START_TIMEOUT };
-  return openSource({ ...selected, location: parseLocation(endpoint), connection, api: 'v3', revision, tmpDir, stdin: nothing() }, run);
+  // A large store takes its time to load, and until then the port is there but nobody answers.
+  const connection = { dialTimeout: START_TIMEOUT, commandTimeout: START_TIMEOUT };
+  const location = parseLocation(endpoint);
+  try {
+    return await openSource({ ...selected, location, connection, api: 'v3', revision, tmpDir, stdin: nothing() }, run);
+  } catch (thrown) {
+    if (!process.ended) throw thrown;
+    throw new FerryError('failed', `the restored etcd ended while it loaded: ${process.lastWords}`, { cause: thrown });
+  }
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}
