@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import yargs, { type Argv } from 'yargs';
 import { FerryError } from '../errors.js';
 import { jsonPlace, maskWords, refuseRepeated, unmaskWords } from './argv.js';
@@ -33,6 +34,8 @@ const WIDEST = 110;
 export async function main(argv: readonly string[], process: NodeJS.Process): Promise<number> {
   const stop = new AbortController();
   const signals = stopOnSignals(process, stop);
+  // Every request in flight listens to it; Node would take the eleventh for a leak, and say so on stderr.
+  setMaxListeners(0, stop.signal);
   const terminal: Terminal = {
     stdin: process.stdin,
     stdout: process.stdout,
