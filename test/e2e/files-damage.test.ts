@@ -74,6 +74,33 @@ test('a raw copy of a db is read when that is asked for', async () => {
   expect(await etcdferry(['verify', at('raw.db'), '--skip-hash-check'])).toMatchObject({ exit: 0 });
 });
 
+test('a damaged archive comes to no snapshot file, though it is proven while it is read', async () => {
+  writeFileSync(at('good.db'), testdata('etcd-v3/v3-35.db.gz'));
+  expect(await etcdferry(['backup', '--from', at('good.db'), '--to', at('good.tar')])).toMatchObject({ exit: 0 });
+  const good = readFileSync(at('good.tar'));
+  const segment = good.indexOf('segments/000000.pb.gz') + 512;
+  writeFileSync(at('there.db'), 'mine');
+  const damaged: [string, Buffer][] = [
+    ['in its records', flipped(good, segment + 3000)],
+    ['in its last block', flipped(good, good.length - 1)],
+    ['in the manifest', flipped(good, good.lastIndexOf('"sha256"') + 20)],
+    ['in a header nothing else depends on', flipped(good, segment - 512 + 300)],
+    ['cut', good.subarray(0, -512)],
+  ];
+  for (const [what, bytes] of damaged) {
+    writeFileSync(at('bad.tar'), bytes);
+    // What is in the way is looked for only in a target that something could be written to.
+    for (const target of ['from-damage.db', 'there.db']) {
+      const result = await etcdferry(['restore', '--from', at('bad.tar'), '--to', at(target)]);
+      expect(result, `${what}: ${result.stderr}`).toMatchObject({ exit: 12 });
+    }
+  }
+  expect(await etcdferry(['restore', '--from', at('good.tar'), '--to', at('there.db')])).toMatchObject({ exit: 11 });
+  expect(readFileSync(at('there.db'), 'utf8')).toBe('mine');
+  // No temporary file is left either.
+  expect(readdirSync(directory).filter((name) => name.includes('from-damage') || name.startsWith('.'))).toEqual([]);
+});
+
 describe('a data dir', () => {
   const wal = 'member/wal/0000000000000000-0000000000000000.wal';
 
@@ -158,5 +185,22 @@ describe.each(etcdVersions())('a member of etcd $version', (etcd) => {
     const asked = await etcdferry(['backup', '--from', server.dataDir, '--to', at('which.tar')]);
     expect(asked).toMatchObject({ exit: 2 });
     expect(asked.stderr).toMatch(/--api v2 or --api v3/);
+
+    // Its WAL is of some 64 MB, all zeros behind the last record.
+    const names = readdirSync(join(server.dataDir, 'member/wal')).filter((name) => name.endsWith('.wal'));
+    const name = names.sort().at(-1) as string;
+    const wal = join(server.dataDir, 'member/wal', name);
+    const log = readFileSync(wal);
+    let end = log.length;
+    while (log[end - 1] === 0) end--;
+    writeFileSync(wal, log.subarray(0, end - 3));
+    for (const api of ['v2', 'v3']) {
+      const torn = await etcdferry(['backup', '--from', server.dataDir, '--api', api, '--to', at('torn.tar'), '--overwrite']);
+      expect(torn, torn.stderr).toMatchObject({ exit: 0 });
+      expect(torn.stderr).toMatch(/not wholly written/);
+    }
+    // In a value: a bit of a record's length is told otherwise.
+    writeFileSync(wal, flipped(log, log.indexOf('value ', end >> 1)));
+    for (const api of ['v2', 'v3']) await expectDamage(server.dataDir, /CRC|crc/, '--api', api);
   });
 });
