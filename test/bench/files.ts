@@ -8,7 +8,7 @@ import { EVERYTHING, type Source } from '../../src/model/source.js';
 import { createFile } from '../../src/storage/file.js';
 import { encodeKeyValue } from '../../src/wire/keyvalue.js';
 import { writeSnapshotFile } from '../../src/writers/snapshot-file.js';
-import { EtcdServer, etcdWithV2, newestEtcd } from '../support/etcd.js';
+import { type EtcdBinaries, EtcdServer, etcdWithV2, newestEtcd } from '../support/etcd.js';
 import { V2Client } from '../support/v2.js';
 import { kubernetesLike } from './kubernetes-like.js';
 import { type Cost, measure, together } from './measure.js';
@@ -63,15 +63,17 @@ function keyspace(keys: number): Source {
 }
 
 async function files(): Promise<ComparisonResult[]> {
-  const restoreTool = (): Promise<Cost> => {
+  const restoreWith = (by: EtcdBinaries) => (): Promise<Cost> => {
     rmSync(at('restored'), { recursive: true, force: true });
-    return measure(etcd.snapshotTool, ['snapshot', 'restore', at('source.db'), '--data-dir', at('restored')], env);
+    return measure(join(by.dir, 'etcdctl'), ['snapshot', 'restore', at('source.db'), '--data-dir', at('restored')], env);
   };
   const backup = (): Promise<Cost> => ferry('backup', '--from', at('source.db'), '--to', at('a.tar'));
   const restore = (): Promise<Cost> => ferry('restore', '--from', at('a.tar'), '--to', at('new.db'));
   return [
     await compare(`.db of ${KEYS} keys to archive`, 'gzip -1 < file.db', RUNS, backup, () => gzip(at('source.db')), 0.6),
-    await compare(`archive of ${KEYS} keys to .db`, 'snapshot restore', RUNS, restore, restoreTool, 0.7),
+    // That of 3.4 reads the keyspace, too; that of 3.5, where it is deprecated, copies the file and its hash.
+    await compare(`archive of ${KEYS} keys to .db`, 'etcdctl snapshot restore, 3.4', RUNS, restore, restoreWith(etcdWithV2()), 0.7),
+    await compare(`archive of ${KEYS} keys to .db`, 'etcdctl snapshot restore, 3.5', RUNS, restore, restoreWith(etcd)),
   ];
 }
 
@@ -100,7 +102,8 @@ async function migration(): Promise<ComparisonResult> {
     await new V2Client(server.endpoint).putMany(nodes(), 64);
     await server.kill();
   }
-  const ours = (): Promise<Cost> => ferry('migrate', '--from', at('v2'), '--to', at('m.db'));
+  // Nor does it read back what it wrote.
+  const ours = (): Promise<Cost> => ferry('migrate', '--from', at('v2'), '--to', at('m.db'), '--no-proof');
   // It writes into the directory itself.
   const theirs = (): Promise<Cost> => {
     rmSync(at('v2-copy'), { recursive: true, force: true });
