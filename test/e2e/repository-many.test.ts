@@ -59,7 +59,7 @@ test.each([
   if (kind === 'a directory') expect(files(repository, 'locks')).toEqual([]);
 });
 
-test(`a backup killed at any moment leaves a repository in order (${ROUNDS} rounds)`, { timeout: ROUNDS * 20_000 }, async () => {
+test(`a backup killed at any moment leaves a repository in order (${ROUNDS} rounds)`, { timeout: ROUNDS * 60_000 }, async () => {
   const repository = join(directory, 'killed');
   mkdirSync(repository);
   const args = ['backup', '--from', server.endpoint, '--to', repository];
