@@ -103,6 +103,9 @@ export const migrateCommand: Command<Arguments> = {
 async function run(typed: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
   const reports = reportFiles(typed.report);
   await checkReportFiles(reports);
+  if (typed.plan !== undefined && typed.follow === true) {
+    throw new FerryError('usage', '--plan is for a source that stands still, --follow for one that does not');
+  }
   const kept = typed.plan === undefined ? undefined : await readPlan(typed.plan, typed);
   const args = { ...typed, ...kept?.flags };
   if (args['save-plan'] !== undefined && args['dry-run'] !== true) throw new FerryError('usage', '--save-plan goes with --dry-run');

@@ -118,6 +118,7 @@ describe('a plan that was kept', () => {
     const rule = await migrate('--plan', at('no.json'), '--ttl', 'exact');
     expect(rule).toMatchObject({ exit: 2, stderr: expect.stringContaining('--ttl goes into a plan when it is made') });
     expect(await migrate('--plan', at('no.json'))).toMatchObject({ exit: 13 });
+    expect(await migrate('--plan', at('no.json'), '--follow')).toMatchObject({ exit: 2, stderr: expect.stringContaining('stands still') });
     expect(await migrate('--plan', at('broken.json'))).toMatchObject({ exit: 12 });
     expect(await migrate('--plan', at('missing.json'))).toMatchObject({ exit: 2 });
     expect(await migrate('--from', source.endpoint, '--to', at('x.tar'), '--save-plan', at('x.json'))).toMatchObject({ exit: 2 });
