@@ -180,4 +180,4 @@ test('an archive in a bucket is opened where it lies, in parts', async () => {
   const restored = await run('restore', '--from', 's3://bucket/etcd', '--to', at('from-bucket.db'), ...bucket, '--identity', key.file);
   expect(restored, restored.stderr).toMatchObject({ exit: 0 });
   expect(await run('inspect', 's3://bucket/etcd', ...bucket, '--identity', other.file)).toMatchObject({ exit: 2 });
-});
+}, 180_000);
