@@ -25,12 +25,14 @@ const MOST_KEYS = 10_000;
 export async function isSameTarget({ revisions, witnesses }: StateContents, revision: bigint, cluster: V3Cluster): Promise<boolean> {
   if (revisions.last > revision) return false;
   if (revisions.isEmpty) return true;
+  let proven = false;
   for (const witness of sample(witnesses)) {
     const said = await ask(witness, cluster);
-    if (said !== undefined) return said;
+    if (said === false) return false;
+    proven ||= said === true;
   }
-  // Nobody can tell: what cannot be shown to be ours is not.
-  return false;
+  // If nobody can tell: what cannot be shown to be ours is not.
+  return proven;
 }
 
 /** @returns undefined when nobody can tell any more */

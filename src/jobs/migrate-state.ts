@@ -3,6 +3,7 @@ import { closeSync, fdatasync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { V3Cluster } from '../cluster/v3.js';
+import { secondOfLease } from '../convert/v2-expiration.js';
 import { FerryError } from '../errors.js';
 import { RevisionSet } from '../model/revision-set.js';
 import type { RunContext } from '../model/run.js';
@@ -34,6 +35,8 @@ const SYNC_EVERY = 1_000;
 /** A file that has grown so large, in bytes, is written anew. */
 const LARGE = 8 << 20;
 const WITNESSES_KEPT = 64;
+/** A lease whose id says that it has ended so many seconds ago is not asked about: a long following has very many. */
+const ENDED_FOR = 60n;
 
 /**
  * Opens the state of a migration: reads what earlier runs left, finds out what became of the
@@ -191,6 +194,9 @@ export class MigrateState implements WriteMemory {
 
   /** All is as the source was at this index: leases that nothing is attached to are revoked. */
   async finish(sourceIndex: bigint, cluster: V3Cluster, run: RunContext): Promise<void> {
+    const now = BigInt(Math.trunc(Date.now() / 1000));
+    const ended = (id: bigint): boolean => (secondOfLease(id) ?? now) < now - ENDED_FOR;
+    for (const id of [...this.#leases].filter(ended)) this.refused(id);
     for (const id of await revokeUnused([...this.#leases], cluster, run)) this.refused(id);
     this.#sourceIndex = sourceIndex;
     this.#append(stateLine.source(sourceIndex));
