@@ -35,7 +35,7 @@ check: dist/.built ## formatter, linter (with the rooms' order), types, unused c
 	test/support/fetch-tools.sh
 	@touch $@
 
-test: dist/.built .cache/etcd/.fetched .cache/tools/.fetched ## all tests, against every etcd found (at most 8 minutes on 2 cores)
+test: dist/.built .cache/etcd/.fetched .cache/tools/.fetched ## all tests, against every etcd found (about 10 minutes on 2 cores)
 	npm run --silent test
 
 soak: dist/.built .cache/etcd/.fetched .cache/tools/.fetched ## the long rounds of the same tests
