@@ -1,7 +1,8 @@
 import type { PrefixCounts } from '../convert/v2-counts.js';
 import type { MigrateReport } from '../jobs/migrate.js';
 import type { MigrationPlan } from '../jobs/migration-plan.js';
-import { isProven, type MigrationProof } from '../jobs/migration-proof.js';
+import type { MigrationProof } from '../jobs/migration-proof.js';
+import { isProven } from '../jobs/migration-verdict.js';
 import type { Note } from '../model/note.js';
 import { formatBytes, formatCount, formatDuration, formatKey, plural } from './format.js';
 import { type Html, html, NOTHING } from './html.js';

@@ -1,5 +1,5 @@
 import type { Options } from 'yargs';
-import { type Pair, pairRequests } from '../locations/pair.js';
+import type { Pair } from '../locations/pair.js';
 import { parseLocation } from '../locations/parse.js';
 import type { SourceRequest } from '../locations/source.js';
 import { readOptions } from './options.js';
@@ -31,13 +31,15 @@ type PairArguments = SourceArguments & Readonly<Record<string, unknown>>;
  *
  * @throws FerryError `usage` for a flag that fits neither side, or does not say which it means
  */
-export function pairOf(from: string, to: string, args: PairArguments, terminal: Terminal): Promise<Pair<SourceRequest>> {
+export async function pairOf(from: string, to: string, args: PairArguments, terminal: Terminal): Promise<Pair<SourceRequest>> {
   const live = { from: parseLocation(from).kind === 'live', to: parseLocation(to).kind === 'live' };
   const connections = settingsOfSides(args, terminal, live);
   const both = {
     left: sourceRequest({ ...args, from }, terminal, connections.from),
     right: sourceRequest({ ...args, from: to }, terminal, connections.to),
   };
+  // Loaded when needed: what tells sources apart stands on all their readers.
+  const { pairRequests } = await import('../locations/pair.js');
   return pairRequests(both, { left: ofSide(from, 'from', args, terminal), right: ofSide(to, 'to', args, terminal) });
 }
 

@@ -4,8 +4,6 @@ import { FerryError } from '../errors.js';
 import type { VerifyOptions } from '../jobs/verify.js';
 import type { AgainstOptions } from '../jobs/verify-against.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
-import { detect } from '../locations/detect.js';
-import { withoutStrayFlags } from '../locations/source.js';
 import { connectionOptions, encryptionOption, objectOptions } from './options.js';
 import { connectionSettings, defined, type SourceArguments, sourceRequest } from './requests.js';
 import type { Terminal } from './terminal.js';
@@ -98,6 +96,8 @@ function refuseMismatched(args: VerifyArguments): void {
 
 async function againstOf(location: string, args: VerifyArguments, terminal: Terminal): Promise<AgainstOptions> {
   const request = sourceRequest({ ...args, from: location }, terminal, connectionSettings(args, terminal));
+  // Loaded when needed: what tells sources apart stands on all their readers.
+  const [{ detect }, { withoutStrayFlags }] = await Promise.all([import('../locations/detect.js'), import('../locations/source.js')]);
   const found = request.location.kind === 'path' ? await detect(request.location.path) : request.location.kind;
   return {
     with: withoutStrayFlags(request, found),

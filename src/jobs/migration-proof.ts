@@ -154,8 +154,3 @@ class ProofTally {
     if (this.#differences.length < DIFFERENCES_NAMED) this.#differences.push({ key: Buffer.from(key), what });
   }
 }
-
-/** True when nothing of the target is other than it should be. */
-export function isProven({ differing, strayLeases }: MigrationProof): boolean {
-  return differing === 0 && strayLeases === 0;
-}

@@ -13,6 +13,8 @@ const COMMANDS = [
   'hashkv',
   'decode',
   'encode',
+  'list',
+  'copy',
   'prune',
   'check-age',
   'completion',
