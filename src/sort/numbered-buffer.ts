@@ -1,11 +1,7 @@
-import { RUN_BYTES } from './run-file.js';
-import type { Area } from './slab.js';
+import { RecordSlab, withRoomFor } from './record-slab.js';
 
 /** What a record costs beside its bytes: two offsets, its number, its place in the order and in the one before. */
 const RECORD_COST = 24;
-const FIRST_CAPACITY = 1024;
-/** Records that lie this close to each other are copied with what is between them. */
-const GAP_BYTES = 64;
 const DIGITS = 1 << 16;
 
 /** Records to be added: record i is `bytes[starts[i], ends[i])`, and its number `highs[i] * 2^32 + lows[i]`. */
@@ -18,50 +14,19 @@ export interface NumberedRecords {
   readonly count: number;
 }
 
-/** Records in memory, up to a budget, in order of their numbers. Behind them is an area to stage copies in. */
-export class NumberedBuffer {
-  readonly #budget: number;
+/** Records in memory, up to a budget, in order of their numbers. */
+export class NumberedBuffer extends RecordSlab {
   readonly #room: number;
-  #slab: Buffer;
-  /** Bytes of the slab that are for records. */
-  #capacity: number;
-  #used: number;
-  #count = 0;
-  #starts = new Uint32Array(FIRST_CAPACITY);
-  #ends = new Uint32Array(FIRST_CAPACITY);
-  #highs = new Uint32Array(FIRST_CAPACITY);
-  #lows = new Uint32Array(FIRST_CAPACITY);
+  #highs = new Uint32Array(0);
+  #lows = new Uint32Array(0);
 
   /**
    * @param room bytes that may be read before any record, whatever is in them
    * @param budget bytes of memory to use, all told; a record that is larger is taken alone
    */
   constructor(room: number, budget: number) {
+    super({ budget, recordCost: RECORD_COST, room });
     this.#room = room;
-    this.#budget = budget;
-    this.#capacity = budget;
-    this.#used = room;
-    // Memory that is not touched costs nothing.
-    this.#slab = Buffer.allocUnsafeSlow(budget + RUN_BYTES);
-  }
-
-  get count(): number {
-    return this.#count;
-  }
-
-  /** Bytes held. */
-  get used(): number {
-    return this.#used;
-  }
-
-  /** What all records lie in. */
-  get slab(): Buffer {
-    return this.#slab;
-  }
-
-  /** RUN_BYTES of the slab that hold no records. */
-  get staging(): Area {
-    return { slab: this.#slab, at: this.#capacity, size: RUN_BYTES };
   }
 
   /**
@@ -69,60 +34,19 @@ export class NumberedBuffer {
    *
    * @returns the index of the first that was not taken; an empty buffer takes at least one
    */
-  append(records: NumberedRecords, from: number): number {
-    const { bytes, starts, ends, count } = records;
-    let next = from;
-    while (next < count) {
-      const start = starts[next] as number;
-      let to = next;
-      let end = start;
-      // Neighbours go in one copy.
-      for (; to < count; to++) {
-        const apart = (starts[to] as number) - end;
-        if (apart < 0 || apart > GAP_BYTES || !this.#hasRoom((ends[to] as number) - start, to - next + 1)) break;
-        end = ends[to] as number;
-      }
-      if (to === next) {
-        if (this.#count > 0) return next;
-        this.#makeLarger((ends[next] as number) - start);
-        continue;
-      }
-      bytes.copy(this.#slab, this.#used, start, end);
-      this.#note(records, next, to, this.#used - start);
-      this.#used += end - start;
-      next = to;
-    }
+  append({ bytes, starts, ends, highs, lows, count }: NumberedRecords, from: number): number {
+    const before = this.count;
+    const next = this.copyIn(bytes, starts, ends, from, count);
+    this.#highs = withRoomFor(this.count, this.#highs);
+    this.#lows = withRoomFor(this.count, this.#lows);
+    this.#highs.set(highs.subarray(from, next), before);
+    this.#lows.set(lows.subarray(from, next), before);
     return next;
-  }
-
-  /** Forgets all records; the memory stays. */
-  clear(): void {
-    this.#used = this.#room;
-    this.#count = 0;
-    if (this.#capacity === this.#budget) return;
-    this.#capacity = this.#budget;
-    this.#slab = Buffer.allocUnsafeSlow(this.#budget + RUN_BYTES);
-  }
-
-  /** Gives the memory back; nothing can be appended any more. */
-  release(): void {
-    this.#used = this.#room;
-    this.#count = 0;
-    this.#capacity = 0;
-    this.#slab = Buffer.alloc(0);
   }
 
   /** The records' indices in ascending order of their numbers; equal numbers in the order they came. */
   order(): Uint32Array {
-    return orderOfNumbers(this.#highs, this.#lows, this.#count);
-  }
-
-  startOf(index: number): number {
-    return this.#starts[index] as number;
-  }
-
-  endOf(index: number): number {
-    return this.#ends[index] as number;
+    return orderOfNumbers(this.#highs, this.#lows, this.count);
   }
 
   /** Writes a record's number, big-endian, and zeros up to `room`. */
@@ -131,40 +55,6 @@ export class NumberedBuffer {
     target.writeUInt32BE(this.#lows[index] as number, at + 4);
     for (let i = at + 8; i < at + this.#room; i++) target[i] = 0;
   }
-
-  #hasRoom(bytes: number, records: number): boolean {
-    return this.#used + bytes + (this.#count + records) * RECORD_COST <= this.#capacity;
-  }
-
-  #makeLarger(length: number): void {
-    this.#capacity = this.#room + length + RECORD_COST;
-    this.#slab = Buffer.allocUnsafeSlow(this.#capacity + RUN_BYTES);
-  }
-
-  #note({ starts, ends, highs, lows }: NumberedRecords, from: number, to: number, shift: number): void {
-    while (this.#count + to - from > this.#starts.length) this.#grow();
-    for (let i = from; i < to; i++) {
-      this.#starts[this.#count] = (starts[i] as number) + shift;
-      this.#ends[this.#count] = (ends[i] as number) + shift;
-      this.#highs[this.#count] = highs[i] as number;
-      this.#lows[this.#count] = lows[i] as number;
-      this.#count++;
-    }
-  }
-
-  #grow(): void {
-    this.#starts = doubled(this.#starts);
-    this.#ends = doubled(this.#ends);
-    this.#highs = doubled(this.#highs);
-    this.#lows = doubled(this.#lows);
-  }
-}
-
-/** A copy of the array, with room for as much again. */
-export function doubled(array: Uint32Array): Uint32Array<ArrayBuffer> {
-  const larger = new Uint32Array(2 * array.length);
-  larger.set(array);
-  return larger;
 }
 
 /**

@@ -1,4 +1,5 @@
-import { doubled, type NumberedRecords, orderOfNumbers } from './numbered-buffer.js';
+import { type NumberedRecords, orderOfNumbers } from './numbered-buffer.js';
+import { withRoomFor } from './record-slab.js';
 
 /** Bytes that a record takes here: number and length, and its place in the order and in the one before. */
 const RECORD_COST = 20;
@@ -28,11 +29,10 @@ export class LengthTable {
 
   add({ starts, ends, highs, lows, count }: NumberedRecords): void {
     if (this.#count > this.#most) return;
-    while (this.#count + count > this.#lengths.length) {
-      this.#highs = doubled(this.#highs);
-      this.#lows = doubled(this.#lows);
-      this.#lengths = doubled(this.#lengths);
-    }
+    const total = this.#count + count;
+    this.#highs = withRoomFor(total, this.#highs);
+    this.#lows = withRoomFor(total, this.#lows);
+    this.#lengths = withRoomFor(total, this.#lengths);
     for (let i = 0; i < count; i++) {
       const at = this.#count++;
       this.#highs[at] = highs[i] as number;
