@@ -83,7 +83,8 @@ test(`a backup killed at any moment leaves a repository in order (${ROUNDS} roun
     // The lock of what was killed is dead at once, as is what it left unfinished.
     expect(await etcdferryInside([...args, '-q'])).toMatchObject({ exit: 0 });
     expect(files(repository, 'locks')).toEqual([]);
-    expect(files(repository, 'unfinished')).toEqual([]);
+    // A lock or a summary is written in a moment and without a lock: what a kill in that moment left is told by its age alone.
+    expect(files(repository, 'unfinished').filter((file) => !file.includes('.json.'))).toEqual([]);
     const { archives } = jsonOf(await etcdferryInside(['list', repository, '--json'])) as { archives: { file: string }[] };
     expect(readdirSync(repository).sort()).toEqual(['.etcdferry', ...archives.map(({ file }) => file).sort()]);
   }
