@@ -1,6 +1,6 @@
 import { FerryError } from '../errors.js';
 import { cborToJson, isCbor } from './codec/cbor.js';
-import { decodeAs, decodeExactly } from './codec/decode-message.js';
+import { decodeAs, decodeExactly, type ExactJson } from './codec/decode-message.js';
 import { type Envelope, hasEnvelope, openEnvelope } from './codec/envelope.js';
 import { isJson } from './codec/json-check.js';
 import { characterLength } from './codec/json-output.js';
@@ -23,7 +23,7 @@ export interface StoredValue {
   readonly isKnownKind: boolean;
   /** Number of protobuf fields that no release known here has: kept in the JSON as `@unknown`, in base64. */
   readonly unknownFields: number;
-  /** Protobuf only: the newest Kubernetes release (`1.36`) that writes these very bytes; undefined when none known here does. */
+  /** Protobuf only: the newest Kubernetes release (`1.36`) that writes these very bytes from the JSON; undefined when none known here does. */
   readonly release: string | undefined;
 }
 
@@ -63,11 +63,15 @@ function decodeProtobuf(bytes: Buffer): StoredValue {
   if (found.union === undefined || envelope.contentEncoding !== '' || envelope.contentType !== '') return opaque(bytes, envelope);
   const value = { format: 'protobuf', apiVersion, kind, isKnownKind: true } as const;
   const exact = decodeExactly(found, bytes, rawStart, rawEnd);
-  if (exact !== undefined) return { ...value, json: exact.json, unknownFields: 0, release: GENERATIONS[exact.generation] };
+  if (exact !== undefined) return { ...value, json: exact.json, unknownFields: 0, release: releaseOf(exact) };
   const normal = normalize(found.union, bytes.subarray(rawStart, rawEnd));
   const json = decodeAs(found, found.union, normal.bytes, 0, normal.bytes.length);
   if (json === undefined) throw new FerryError('damaged', `a stored ${kind} of ${apiVersion} holds a value that JSON cannot show`);
   return { ...value, json, unknownFields: normal.unknown, release: undefined };
+}
+
+function releaseOf({ generation }: ExactJson): string | undefined {
+  return generation === undefined ? undefined : GENERATIONS[generation];
 }
 
 function opaque(bytes: Buffer, { apiVersion, kind, contentEncoding, contentType, rawStart, rawEnd }: Envelope): StoredValue {

@@ -94,6 +94,13 @@ describe('decodeStored', () => {
     expect(bytes.length).toBeLessThan(withVolume.length);
   });
 
+  test('text that is not UTF-8 is shown with U+FFFD, and no release is said to write it so', () => {
+    const stored = Buffer.from(encodeStored(pod.replace('"name":"p"', '"name":"p!"')).bytes);
+    stored[stored.indexOf('p!') + 1] = 0xff;
+    expect(decodeStored(stored)).toMatchObject({ format: 'protobuf', kind: 'Pod', release: undefined });
+    expect(String(decodeStored(stored).json)).toContain('"name":"p\\ufffd"');
+  });
+
   test('a kind that no release knows is named, and kept as it is', () => {
     const stored = Buffer.concat([
       ENVELOPE_PREFIX,

@@ -9,10 +9,11 @@ import { skipValueAt, varint32At, varintEnd } from './varint-at.js';
 const output = new JsonOutput();
 const reader = new MessageReader(output);
 
-/** An object's JSON, and the index into GENERATIONS of the release it was read as. */
+/** An object's JSON, and the release it was read as. */
 export interface ExactJson {
   readonly json: Buffer;
-  readonly generation: number;
+  /** Index into GENERATIONS; undefined when the JSON does not tell the bytes, since some of its text was not UTF-8. */
+  readonly generation: number | undefined;
 }
 
 /**
@@ -40,8 +41,8 @@ function tryGenerations(kind: Kind, bytes: Buffer, start: number, end: number, s
     const json = decodeAs(kind, plan, bytes, start, end);
     if (json === undefined) excluded |= skipAlike ? (reader.misfit?.generations ?? 0) : 0;
     // `null` in JSON, or a field that the writer did not know yet? A release without it speaks for the latter.
-    else if (reader.doubtful) fallback ??= { json, generation };
-    else return { json, generation };
+    else if (reader.doubtful) fallback ??= { json, generation: output.replaced ? undefined : generation };
+    else return { json, generation: output.replaced ? undefined : generation };
     if (json === undefined && reader.misfit === undefined && end - start > LARGE) break;
   }
   return fallback;

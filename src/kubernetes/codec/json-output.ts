@@ -14,12 +14,15 @@ const SHORT_ESCAPES: Readonly<Record<number, string>> = { 34: '"', 92: '\\', 10:
 
 /** JSON text in UTF-8, written piece by piece into one buffer that is used again and again. */
 export class JsonOutput {
+  /** True when a string since the last reset had bytes that are not UTF-8: what they were is lost. */
+  replaced = false;
   #bytes: Buffer = Buffer.allocUnsafeSlow(64 * 1024);
   #at = 0;
 
   /** Forgets what was written. */
   reset(): void {
     this.#at = 0;
+    this.replaced = false;
   }
 
   /** A copy of what was written since the last reset. */
@@ -136,6 +139,7 @@ export class JsonOutput {
   #character(source: Uint8Array, i: number, end: number): number {
     const length = characterLength(source, i, end);
     if (length === 0) {
+      this.replaced = true;
       this.#unicode(0xfffd);
       return 1;
     }
