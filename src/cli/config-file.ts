@@ -1,6 +1,7 @@
 import { readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { Document } from 'yaml';
 import { FerryError } from '../errors.js';
 import { checkKey, type Section, type SettingKeys, type SettingValue, settingValue } from './config-values.js';
 
@@ -88,14 +89,23 @@ async function readText(path: string): Promise<string> {
 }
 
 async function parseYaml(text: string, path: string): Promise<unknown> {
-  const { LineCounter, parseDocument } = await import('yaml');
+  const [{ LineCounter, parseDocument }, { isTooDeep }] = await Promise.all([import('yaml'), import('../kubernetes/yaml-depth.js')]);
+  if (isTooDeep(text)) throw new FerryError('usage', `${path}: is nested too deep for a configuration file`);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
   const [error] = document.errors;
-  if (error === undefined) return document.toJS({ maxAliasCount: 100 });
+  if (error === undefined) return resolved(document, path);
   // The text around it may be a secret: the line alone is named.
   const { line } = lines.linePos(error.pos[0]);
   throw new FerryError('usage', `${path}, line ${line}: is not YAML (${error.code.toLowerCase().replaceAll('_', ' ')})`);
+}
+
+function resolved(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (thrown) {
+    throw new FerryError('usage', `${path}: has an alias that cannot be resolved`, { cause: thrown });
+  }
 }
 
 interface Reading {

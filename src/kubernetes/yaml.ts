@@ -1,6 +1,7 @@
 import { isMap, isScalar, parseAllDocuments, stringify, type Tags } from 'yaml';
 import { FerryError } from '../errors.js';
 import { type JsonNode, parseJsonTree } from './codec/json-tree.js';
+import { DEEPEST_YAML, isTooDeep } from './yaml-depth.js';
 
 /** One object out of a file of JSON or YAML. */
 export interface ObjectDocument {
@@ -22,16 +23,7 @@ const RELEASE_COMMENT = 'stored as by Kubernetes ';
  * @throws FerryError `usage` when it is no JSON
  */
 export function toYaml(json: string | Buffer, release?: string): string {
-  try {
-    return write(json, release);
-  } catch (thrown) {
-    if (!(thrown instanceof RangeError)) throw thrown;
-    throw new FerryError('usage', 'the object is nested too deep for YAML', { hint: 'Ask for JSON.', cause: thrown });
-  }
-}
-
-function write(json: string | Buffer, release: string | undefined): string {
-  const value = plain(parseJsonTree(json.toString()));
+  const value = plain(parseJsonTree(json.toString()), DEEPEST_YAML / 2);
   const text = stringify(value, {
     version: '1.1',
     lineWidth: 0,
@@ -50,15 +42,14 @@ export function readDocuments(text: string): ObjectDocument[] {
   try {
     return read(text);
   } catch (thrown) {
-    // The parser follows nesting by calling itself.
-    if (thrown instanceof RangeError)
-      throw new FerryError('usage', 'not YAML: nested too deep', { hint: 'Correct the file.', cause: thrown });
+    // An alias of nothing, or aliases of aliases.
     throw thrown instanceof ReferenceError ? new FerryError('usage', `not YAML: ${thrown.message}`, { cause: thrown }) : thrown;
   }
 }
 
 function read(text: string): ObjectDocument[] {
   if (/^\s*\{/.test(text) && isJsonText(text)) return [{ json: text, release: undefined }];
+  if (isTooDeep(text)) throw new FerryError('usage', 'not YAML that can be taken: nested too deep', { hint: 'Write it as JSON.' });
   const documents = parseAllDocuments(text, {
     version: '1.1',
     intAsBigInt: true,
@@ -102,12 +93,13 @@ function isJsonText(text: string): boolean {
 }
 
 /** What the YAML writer takes: maps keep their order, whole numbers their digits. */
-function plain(node: JsonNode): unknown {
+function plain(node: JsonNode, deepest: number): unknown {
+  if (deepest < 0) throw new FerryError('usage', 'the object is nested too deep for YAML', { hint: 'Ask for JSON.' });
   switch (node.kind) {
     case 'object':
-      return new Map([...node.members].map(([name, value]) => [name, plain(value)]));
+      return new Map([...node.members].map(([name, value]) => [name, plain(value, deepest - 1)]));
     case 'array':
-      return node.items.map(plain);
+      return node.items.map((item) => plain(item, deepest - 1));
     case 'number':
       return /^-?\d+$/.test(node.text) ? BigInt(node.text) : Number(node.text);
     case 'null':

@@ -154,12 +154,20 @@ describe('a configuration file', () => {
     ['clusters: { prod: hidden }', /clusters\.prod is not a map/],
     ['- hidden', /the file is not a map/],
     ['clusters:\n  prod: { password: "hidden', /, line \d+: is not YAML/],
+    ['clusters: { a: *nothing }\n# hidden', /an alias that cannot be resolved/],
     ['clusters: {}\nclusters: {}\n# hidden', /, line 2: is not YAML \(duplicate key\)/],
     [`clusters: { prod: { password: "\${MISSING_ONE}" } }`, /clusters\.prod\.password: the environment has no MISSING_ONE/],
   ])('that is wrong is refused, and no value is repeated: %s', async (text, message) => {
     const failure = (await configOf(text).catch((thrown: Error) => thrown)) as Error;
     expect(failure).toMatchObject({ code: 'usage', message: expect.stringMatching(message) });
     expect(failure.message).not.toContain('hidden');
+  });
+
+  test.each([
+    ['aliases of aliases', `a: &a [x]\nb: [${'*a,'.repeat(200)}]`, /an alias that cannot be resolved/],
+    ['nesting without end', `${'['.repeat(20_000)}${']'.repeat(20_000)}`, /nested too deep/],
+  ])('that would take the parser down is refused: %s', async (_, text, message) => {
+    await expect(configOf(text)).rejects.toMatchObject({ code: 'usage', message: expect.stringMatching(message) });
   });
 
   test('takes values from the environment, as texts', async () => {

@@ -188,6 +188,13 @@ function thrownBy(run: () => unknown): unknown {
   return undefined;
 }
 
+test.each([
+  ['aliases of aliases', `kind: EncryptionConfiguration\na: &a [x]\nresources: [${'*a,'.repeat(200)}]`, /an alias that cannot be resolved/],
+  ['nesting without end', `${'['.repeat(20_000)}${']'.repeat(20_000)}`, /nested too deep/],
+])('a configuration that would take the parser down is refused: %s', (_, text, message) => {
+  expect(thrownBy(() => parseEncryptionConfiguration(text))).toMatchObject({ code: 'usage', message: expect.stringMatching(message) });
+});
+
 describe.each(['v1', 'v2'] as const)('KMS %s, through the socket of a plugin', (version) => {
   test('seals and opens; a moved value does not open', async () => {
     await using plugin = await KmsTestPlugin.start();
