@@ -1,6 +1,12 @@
-import { Session } from 'node:inspector/promises';
+import { createHash } from 'node:crypto';
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { FerryError } from '../../src/errors.js';
 import { numbers } from '../support/v2-workload.js';
-import { mutate, pick } from './mutate.js';
+import { BlockCoverage } from './block-coverage.js';
+import { mutate, pick, type Random } from './mutate.js';
+import { INTERNAL } from './outcome.js';
 
 /** A parser under test: whatever bytes it is given, it returns or throws a FerryError. */
 export interface Parser {
@@ -10,74 +16,206 @@ export interface Parser {
   readonly parse: (bytes: Buffer) => unknown;
 }
 
-export interface FuzzResult {
-  readonly inputs: number;
-  /** Inputs that reached code which none before them had. */
-  readonly kept: number;
-  readonly problems: readonly string[];
-}
+/** A moment for each parser always; `SOAK=1` gives each `FUZZ_SECONDS` (60), `FAULT_SEED` another seed. */
+const MILLISECONDS = process.env.SOAK === undefined ? 200 : Number(process.env.FUZZ_SECONDS ?? 60) * 1000;
+const SEED = Number(process.env.FAULT_SEED ?? (process.env.SOAK === undefined ? 42 : Date.now() % 1e9));
+/** What reached new code in long rounds, kept for the next one. */
+const KEPT = join(import.meta.dirname, '../../.cache/fuzz');
 
-/** Inputs between two looks at what was reached: a look takes as long as hundreds of small inputs. */
-const BATCH = 64;
+/** A look at what was reached takes as long as hundreds of small inputs: between two looks inputs take this long, in milliseconds. */
+const BATCH_TIME = 150;
+const [SMALLEST_BATCH, LARGEST_BATCH] = [8, 4096];
+/** Inputs of one batch that are looked for by themselves. */
+const MOST_NEW = 8;
+const LONGEST_KEPT = 1 << 19;
+/** A parser with so many is not tried further. */
+const MOST_PROBLEMS = 5;
+/** No input may take longer, in milliseconds, or more memory, in bytes. */
+const LONGEST = 10_000;
+const MOST_MEMORY = 256 << 20;
+/** A message has to be read by a person. */
+const LONGEST_MESSAGE = 2_000;
+
+/** Long enough for all that `fuzzEach` does with so many parsers, in milliseconds. */
+export function patienceFor(parsers: number): number {
+  return 60_000 + parsers * (2 * MILLISECONDS + 30_000);
+}
 
 /**
- * Feeds a parser with damaged copies of real inputs, and with copies of those that got further:
- * V8's block coverage of `src/` tells which did.
+ * Feeds each parser in turn, and tells what was done to the console, and to the file `FUZZ_LOG`.
  *
- * @param isExpected true for what a parser may throw
+ * @returns what must not have happened
  */
-export async function fuzz(
-  { name, corpus, parse }: Parser,
-  {
-    seed,
-    milliseconds,
-    isExpected,
-  }: { readonly seed: number; readonly milliseconds: number; readonly isExpected: (thrown: unknown) => boolean },
-): Promise<FuzzResult> {
-  const random = numbers(seed);
-  const inputs = [...corpus];
-  const reached = new Set<string>();
+export async function fuzzEach(parsers: readonly Parser[]): Promise<string[]> {
   const problems: string[] = [];
-  const session = new Session();
-  session.connect();
-  await session.post('Profiler.enable');
-  await session.post('Profiler.startPreciseCoverage', { callCount: true, detailed: true });
-  const until = performance.now() + milliseconds;
-  let [count, kept] = [0, 0];
-  try {
-    while (performance.now() < until) {
-      const batch = Array.from({ length: BATCH }, () => mutate(pick(random, inputs), pick(random, inputs), random).bytes);
-      for (const bytes of batch) {
-        count++;
-        const started = performance.now();
-        try {
-          await parse(Buffer.from(bytes));
-        } catch (thrown) {
-          if (!isExpected(thrown))
-            problems.push(`${name}: ${String((thrown as Error).stack ?? thrown)}\n${bytes.toString('base64').slice(0, 4000)}`);
-        }
-        if (performance.now() - started > 10_000) problems.push(`${name}: over 10 s\n${bytes.toString('base64').slice(0, 4000)}`);
-      }
-      if (await isNew(session, reached)) {
-        inputs.push(...batch.filter((bytes) => bytes.length > 0 && bytes.length < 1 << 20).slice(0, 8));
-        kept++;
-      }
-      if (problems.length > 5) break;
-    }
-  } finally {
-    session.disconnect();
+  for (const parser of parsers) {
+    const fuzzing = new Fuzzing(parser, SEED);
+    await fuzzing.run(MILLISECONDS);
+    const line = `fuzz, seed ${SEED}: ${fuzzing.account()}`;
+    console.log(line);
+    if (process.env.FUZZ_LOG !== undefined) appendFileSync(process.env.FUZZ_LOG, `${[line, ...fuzzing.problems].join('\n')}\n`);
+    problems.push(...fuzzing.problems);
   }
-  return { inputs: count, kept, problems };
+  return problems;
 }
 
-async function isNew(session: Session, reached: Set<string>): Promise<boolean> {
-  const before = reached.size;
-  const { result } = await session.post('Profiler.takePreciseCoverage');
-  for (const { url, functions } of result) {
-    if (!url.includes('/src/')) continue;
-    for (const { ranges } of functions) {
-      for (const { startOffset, endOffset, count } of ranges) if (count > 0) reached.add(`${url}:${startOffset}:${endOffset}`);
+/** Several parsers in turn; what the last of those that refuse it throws. */
+export function either(...parsers: readonly ((bytes: Buffer) => unknown)[]): Parser['parse'] {
+  return async (bytes) => {
+    let failure: unknown;
+    for (const parse of parsers) {
+      try {
+        await parse(bytes);
+      } catch (thrown) {
+        if (!(thrown instanceof FerryError)) throw thrown;
+        failure = thrown;
+      }
     }
+    if (failure !== undefined) throw failure;
+  };
+}
+
+/** An input is what these numbers, taken in turn for every choice, make of the corpus: so fast-check can shrink it. */
+const choices = fc.array(fc.nat(), { minLength: 3, maxLength: 30, size: 'max' });
+
+/**
+ * Feeds one parser with damaged copies of real inputs, and with copies of those that got further:
+ * V8's block coverage of `src/` tells which did. What fails is made as small as fast-check can make it.
+ */
+class Fuzzing {
+  readonly problems: string[] = [];
+  readonly #parser: Parser;
+  readonly #seed: number;
+  readonly #inputs: Buffer[];
+  readonly #folder: string;
+  #count = 0;
+  #added = 0;
+  #batch = SMALLEST_BATCH;
+  #reached = 0;
+
+  constructor(parser: Parser, seed: number) {
+    this.#parser = parser;
+    this.#seed = seed;
+    this.#folder = join(KEPT, parser.name.replace(/[^\w.]+/g, '-'));
+    this.#inputs = [...parser.corpus, ...(process.env.SOAK === undefined ? [] : keptIn(this.#folder))].filter(({ length }) => length > 0);
   }
-  return reached.size > before;
+
+  account(): string {
+    const { name } = this.#parser;
+    return `${name}: ${this.#count} inputs, ${this.#reached} blocks of code reached, ${this.#added} inputs kept for that, ${this.problems.length} problems`;
+  }
+
+  async run(milliseconds: number): Promise<void> {
+    using coverage = await BlockCoverage.start();
+    for (const input of this.#inputs) this.#note(await this.#try(input), input);
+    const reached = await coverage.take();
+    const until = performance.now() + milliseconds;
+    while ((this.#count === 0 || performance.now() < until) && this.problems.length < MOST_PROBLEMS) {
+      const started = performance.now();
+      const batch = await this.#runBatch();
+      const perInput = (performance.now() - started) / batch.length;
+      const fresh = without(await coverage.take(), reached);
+      for (const block of fresh) reached.add(block);
+      if (fresh.size > 0) await this.#keepNew(batch, fresh, coverage);
+      this.#batch = Math.max(SMALLEST_BATCH, Math.min(LARGEST_BATCH, Math.round(BATCH_TIME / perInput)));
+    }
+    this.#reached = reached.size;
+  }
+
+  /** Tries as many inputs as a batch has. @returns them */
+  async #runBatch(): Promise<Buffer[]> {
+    const batch: Buffer[] = [];
+    const property = fc.asyncProperty(choices, async (list) => {
+      const input = this.#inputOf(list);
+      batch.push(input);
+      const problem = await this.#try(input);
+      if (problem !== undefined) throw new Error(problem);
+    });
+    const { failed, counterexample, errorInstance } = await fc.check(property, { numRuns: this.#batch, seed: this.#seed + this.#count });
+    this.#count += batch.length;
+    if (failed) this.#note((errorInstance as Error).message, this.#inputOf((counterexample as [number[]])[0]));
+    return batch;
+  }
+
+  #inputOf(list: readonly number[]): Buffer {
+    const random = choosing(list);
+    // What was found last is what most is to be found behind.
+    const recent = this.#inputs.slice(-16);
+    const any = (): Buffer => pick(random, random(3) === 0 ? recent : this.#inputs);
+    let bytes = any();
+    for (let n = 1 + random(4); n > 0 && bytes.length > 0; n--) bytes = mutate(bytes, any(), random).bytes;
+    return bytes;
+  }
+
+  /** @returns what must not be, in words */
+  async #try(input: Buffer): Promise<string | undefined> {
+    const started = performance.now();
+    const memory = process.memoryUsage.rss();
+    let problem: string | undefined;
+    try {
+      await this.#parser.parse(Buffer.from(input));
+    } catch (thrown) {
+      problem = problemOf(thrown);
+    }
+    const [took, grew] = [performance.now() - started, process.memoryUsage.rss() - memory];
+    if (took > LONGEST) return `took ${Math.round(took)} ms`;
+    if (grew > MOST_MEMORY) return `took ${grew >> 20} MiB`;
+    return problem;
+  }
+
+  #note(problem: string | undefined, input: Buffer): void {
+    if (problem !== undefined) this.problems.push(`${this.#parser.name}: ${problem}\n${input.toString('base64').slice(0, 4000)}`);
+  }
+
+  /** Finds, by halves, those of a batch that reach what nothing before them did. */
+  async #keepNew(batch: readonly Buffer[], fresh: Set<string>, coverage: BlockCoverage): Promise<void> {
+    let left = MOST_NEW;
+    const look = async (some: readonly Buffer[]): Promise<void> => {
+      if (left === 0 || fresh.size === 0 || some.length === 0) return;
+      for (const input of some) await this.#try(input);
+      const taken = await coverage.take();
+      if (![...fresh].some((block) => taken.has(block))) return;
+      if (some.length > 1) {
+        await look(some.slice(0, some.length >> 1));
+        await look(some.slice(some.length >> 1));
+        return;
+      }
+      left--;
+      for (const block of taken) fresh.delete(block);
+      this.#keep(some[0] as Buffer);
+    };
+    await look(batch);
+  }
+
+  #keep(input: Buffer): void {
+    if (input.length === 0 || input.length > LONGEST_KEPT) return;
+    this.#inputs.push(input);
+    this.#added++;
+    if (process.env.SOAK === undefined) return;
+    mkdirSync(this.#folder, { recursive: true });
+    writeFileSync(join(this.#folder, createHash('sha1').update(input).digest('hex')), input);
+  }
+}
+
+function without(blocks: ReadonlySet<string>, known: ReadonlySet<string>): Set<string> {
+  return new Set([...blocks].filter((block) => !known.has(block)));
+}
+
+function keptIn(folder: string): Buffer[] {
+  return existsSync(folder) ? readdirSync(folder).map((name) => readFileSync(join(folder, name))) : [];
+}
+
+/** Takes numbers of a list in turn, and others that follow from them when there are no more. */
+function choosing(list: readonly number[]): Random {
+  const beyond = numbers(list.reduce((sum, each) => (Math.imul(sum, 31) + each) | 0, 1));
+  let at = 0;
+  return (below) => (at < list.length ? (list[at++] as number) % below : beyond(below));
+}
+
+/** What is wrong with that a parser threw this; undefined for a FerryError a person can read. */
+function problemOf(thrown: unknown): string | undefined {
+  if (!(thrown instanceof FerryError)) return String((thrown as Error | undefined)?.stack ?? thrown);
+  const { message } = thrown;
+  if (message.length > LONGEST_MESSAGE) return `a message of ${message.length} characters: ${message.slice(0, 200)}`;
+  return INTERNAL.test(message) ? `JavaScript's own words: ${message}` : undefined;
 }

@@ -18,7 +18,7 @@ export interface Fault {
 }
 
 /** JavaScript's own words, which no user is to read, and marks of a stack. */
-const INTERNAL =
+export const INTERNAL =
   /\n\s+at |Cannot read|is not a function|undefined|not iterable|Invalid (array|typed array|string) length|out of range|call stack|ERR_|heap|Maximum|assert|NaN|\[object/;
 const LINES = 3;
 
