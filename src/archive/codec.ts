@@ -11,7 +11,18 @@ interface ZstdZlib {
 
 const zstdZlib: ZstdZlib = zlib as unknown as ZstdZlib;
 const gzip = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gzip);
-const gunzip = promisify<Uint8Array, zlib.ZlibOptions, Buffer>(zlib.gunzip);
+
+/** What `info: true` gives, which the types leave out; `bytesWritten` counts the input taken. */
+interface Inflated {
+  readonly buffer: Buffer;
+  readonly engine: { readonly bytesWritten: number };
+}
+
+type InflateOptions = zlib.ZlibOptions & { readonly info: true };
+const inflateRaw = promisify(
+  zlib.inflateRaw as unknown as (b: Uint8Array, o: InflateOptions, done: (e: Error | null, r: Inflated) => void) => void,
+);
+const inflateRawSync = zlib.inflateRawSync as unknown as (bytes: Uint8Array, options: InflateOptions) => Inflated;
 
 /** Fewer crossings into the thread pool than with zlib's 16 KiB. */
 const CHUNK = 1024 * 1024;
@@ -21,7 +32,11 @@ const MEM_LEVEL = 9;
 const SMALL = 16 * 1024;
 /** Deflate cannot do better than 1032 to 1 (RFC 1951); with some room for its headers. */
 const MAX_DEFLATE_RATIO = 1040;
-/** Offset in a gzip header (RFC 1952) of the byte that names the operating system, and "unknown". */
+/** Of a gzip member (RFC 1952) without a name or comment: the header; behind the content its CRC and size. In bytes. */
+const [GZIP_HEADER, GZIP_TRAILER] = [10, 8];
+/** How a header begins: deflate, nothing optional, no time. */
+const GZIP_START: Buffer = Buffer.from('1f8b080000000000', 'hex');
+/** Offset in it of the byte that names the operating system, and "unknown". */
 const GZIP_OS_AT = 9;
 const GZIP_OS_UNKNOWN = 255;
 const ZSTD_MAGIC = 0xfd2fb528;
@@ -66,21 +81,32 @@ export async function decompressBytes(stored: Buffer, rawSize: number, compress:
   if (compress === 'gzip' && rawSize > stored.length * MAX_DEFLATE_RATIO) throw wrongSize(where, stored.length, rawSize);
   let raw: Buffer;
   try {
-    raw = compress === 'gzip' ? await gzipDecompress(stored, rawSize) : await zstdDecompress(stored, rawSize, where);
+    raw = compress === 'gzip' ? await gzipDecompress(stored, rawSize, where) : await zstdDecompress(stored, rawSize, where);
   } catch (cause) {
     if (cause instanceof FerryError) throw cause;
     throw new FerryError('damaged', `${where}: does not decompress to ${rawSize} bytes`, { cause });
   }
   if (raw.length !== rawSize) throw wrongSize(where, raw.length, rawSize);
-  // Node reads members one behind the other as one, and passes over what stands behind them.
-  if (compress === 'gzip' && stored.readUInt32LE(stored.length - 4) !== rawSize % 2 ** 32) {
-    throw new FerryError('damaged', `${where}: is not one gzip member and nothing else`);
-  }
   return raw;
 }
 
-function gzipDecompress(stored: Buffer, rawSize: number): Buffer | Promise<Buffer> {
-  return rawSize <= SMALL ? zlib.gunzipSync(stored, outputOptions(rawSize)) : gunzip(stored, outputOptions(rawSize));
+/** One member as `compressBytes` writes it, and nothing else: zlib would read several as one, and pass over what stands behind. */
+async function gzipDecompress(stored: Buffer, rawSize: number, where: string): Promise<Buffer> {
+  const deflated = stored.subarray(GZIP_HEADER);
+  const options = { ...outputOptions(rawSize), info: true } as const;
+  const { buffer, engine } = rawSize <= SMALL ? inflateRawSync(deflated, options) : await inflateRaw(deflated, options);
+  const end = GZIP_HEADER + engine.bytesWritten;
+  if (!isGzipHeader(stored) || end + GZIP_TRAILER !== stored.length) {
+    throw new FerryError('damaged', `${where}: is not one gzip member and nothing else`);
+  }
+  if (zlib.crc32(buffer) !== stored.readUInt32LE(end) || buffer.length % 2 ** 32 !== stored.readUInt32LE(end + 4)) {
+    throw new FerryError('damaged', `${where}: its gzip member has another CRC or size than its content`);
+  }
+  return buffer;
+}
+
+function isGzipHeader(stored: Buffer): boolean {
+  return GZIP_START.compare(stored, 0, GZIP_START.length) === 0 && stored[GZIP_OS_AT] === GZIP_OS_UNKNOWN;
 }
 
 /** All output into one chunk: a second one would be allocated only to stay empty. */
@@ -99,8 +125,8 @@ async function zstdCompress(raw: Buffer): Promise<Buffer> {
 
 /** One frame that states its content size; anything else is not ours. */
 async function zstdDecompress(stored: Buffer, rawSize: number, where: string): Promise<Buffer> {
-  const stated = zstdContentSize(stored);
-  if (stated !== rawSize) throw new FerryError('damaged', `${where}: is not a zstd frame of ${rawSize} bytes`);
+  if (zstdContentSize(stored) !== rawSize || zstdFrameEnd(stored) !== stored.length)
+    throw new FerryError('damaged', `${where}: is not a zstd frame of ${rawSize} bytes`);
   if (zstdZlib.zstdDecompress !== undefined) return promisify(zstdZlib.zstdDecompress)(stored, outputOptions(rawSize));
   const { decompress } = await import('fzstd');
   const output = decompress(stored, new Uint8Array(rawSize));
@@ -133,6 +159,21 @@ function readContentSize(header: Buffer): number | undefined {
     default:
       return Number(header.readBigUInt64LE(at));
   }
+}
+
+/** Where a frame ends whose header states its content size (RFC 8878, 3.1.1); beyond `stored` when it is cut short. */
+function zstdFrameEnd(stored: Buffer): number {
+  const descriptor = stored[4] as number;
+  const single = (descriptor & 0x20) !== 0;
+  let at = 5 + (single ? 0 : 1) + ([single ? 1 : 0, 2, 4, 8][descriptor >> 6] as number);
+  for (let isLast = false; !isLast; ) {
+    if (at + 3 > stored.length) return stored.length + 1;
+    const header = stored.readUIntLE(at, 3);
+    isLast = (header & 1) === 1;
+    // A run-length block stores one byte, whatever its size.
+    at += 3 + (((header >> 1) & 3) === 1 ? 1 : header >> 3);
+  }
+  return at + ((descriptor & 0x04) === 0 ? 0 : 4);
 }
 
 function wrongSize(where: string, found: number, rawSize: number): FerryError {

@@ -1,9 +1,9 @@
-import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { openArchive } from '../../src/archive/open.js';
 import { proveArchive } from '../../src/archive/prove.js';
 import { FerryError } from '../../src/errors.js';
 import { quietRun } from '../../src/model/run.js';
+import { gzipMember } from '../support/bytes.js';
 import { cutInto, kv, memorySource } from './memory.js';
 import { entriesOf, type ManifestJson, packed, type RawEntry, rewritten, smallArchive, tarOf } from './samples.js';
 
@@ -169,7 +169,8 @@ describe('a frame made whole again around wrong content is found out', () => {
   ])('%s', async (_, hex, expected) => {
     const raw = Buffer.from(hex, 'hex');
     const { entries, manifest } = replaced([raw.subarray(1)]);
-    const framed = (all: RawEntry[]): RawEntry[] => all.map((e) => (e.name.startsWith('segments/') ? { ...e, content: gzipSync(raw) } : e));
+    const framed = (all: RawEntry[]): RawEntry[] =>
+      all.map((e) => (e.name.startsWith('segments/') ? { ...e, content: gzipMember(raw) } : e));
     const bytes = await rewritten(whole.bytes, { entries: (all) => framed(entries?.(all) ?? all), ...(manifest && { manifest }) });
     expect(await message(bytes)).toContain(expected);
   });
@@ -185,7 +186,7 @@ describe('a frame made whole again around wrong content is found out', () => {
 });
 
 describe('sizes that lie allocate nothing', () => {
-  const bomb = gzipSync(Buffer.alloc(64 * 1024 * 1024));
+  const bomb = gzipMember(Buffer.alloc(64 * 1024 * 1024), 9);
   const put = (rawSize: number, records: number): Parameters<typeof rewritten>[1] => ({
     entries: (all) => all.map((e) => (e.name.startsWith('segments/') ? { ...e, content: bomb } : e)),
     manifest: (json) => {
@@ -276,7 +277,7 @@ function rename(entries: RawEntry[], from: string, to: string): RawEntry[] {
 function replaced(records: readonly Buffer[]): Parameters<typeof rewritten>[1] {
   const raw = Buffer.concat(records.flatMap((record) => [Buffer.from([record.length]), record]));
   return {
-    entries: (all) => all.map((entry) => (entry.name.startsWith('segments/') ? { ...entry, content: gzipSync(raw) } : entry)),
+    entries: (all) => all.map((entry) => (entry.name.startsWith('segments/') ? { ...entry, content: gzipMember(raw) } : entry)),
     manifest: (json) => {
       segment((entry) => Object.assign(entry, { rawSize: raw.length, records: records.length }))(json);
       Object.assign(json.totals, { records: records.length, rawBytes: raw.length });

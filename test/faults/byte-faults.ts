@@ -2,9 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { gunzipSync } from 'node:zlib';
 import { entriesOf, rewritten } from '../archive/samples.js';
-import { testdata } from '../support/bytes.js';
+import { gzipMember, testdata } from '../support/bytes.js';
 import { etcdferryInside } from '../support/cli.js';
 import { keyValuesOf, snapshotSource } from '../support/snapshots.js';
 import { archive } from './damaged-archives.js';
@@ -183,7 +183,7 @@ async function forged(good: Buffer, random: Random): Promise<{ bytes: Buffer; ki
         const changed = mutate(raw, gunzipSync((all.at(-1) as typeof entry).content), random);
         kind = changed.kind;
         rawSize = changed.bytes.length;
-        return { ...entry, content: packed ? gzipSync(changed.bytes, { level: 1 }) : changed.bytes };
+        return { ...entry, content: packed ? gzipMember(changed.bytes) : changed.bytes };
       }),
     manifest: (json) => {
       const entry = json.entries.find(({ name }) => name === target) as Record<string, unknown>;

@@ -1,4 +1,5 @@
 import { gzipSync } from 'node:zlib';
+import { gzipMember } from '../support/bytes.js';
 import {
   BLOCK,
   entries,
@@ -119,13 +120,13 @@ export const FORGED: Readonly<Record<string, Make>> = {
   'forged: another content digest': manifest((json) => Object.assign(json.digests, { values: '0'.repeat(64) })),
   'forged: a field nobody knows': manifest((json) => Object.assign(json.totals, { planets: 8 })),
   'forged: no gzip in the segment': stored(Buffer.alloc(10_000, 'hello, world')),
-  'forged: a gzip bomb of 1 GiB': stored(gzipSync(Buffer.alloc(1 << 30), { level: 9 })),
+  'forged: a gzip bomb of 1 GiB': stored(gzipMember(Buffer.alloc(1 << 30), 9)),
   'forged: a gzip bomb that says so': stored(
-    gzipSync(Buffer.alloc(1 << 28), { level: 9 }),
+    gzipMember(Buffer.alloc(1 << 28), 9),
     { rawSize: 1 << 28, records: 1 },
     { rawBytes: 1 << 28, records: 1 },
   ),
-  'forged: two gzip members in one': stored(Buffer.concat([gzipSync(raw.subarray(0, 1_000_000)), gzipSync(raw.subarray(1_000_000))])),
+  'forged: two gzip members in one': stored(Buffer.concat([gzipMember(raw.subarray(0, 1_000_000)), gzipMember(raw.subarray(1_000_000))])),
   'forged: v2 with the order of keys': header({ api: 'v2' }),
   'forged: etcdferry.json of another version': header({ formatVersion: 7 }),
   'forged: etcdferry.json with a field more': header({ more: true }),

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { gunzipSync } from 'node:zlib';
 import { encodeEnd } from '../../src/archive/end.js';
 import { sha256 } from '../../src/archive/entries.js';
 import { padded, tarHeader } from '../../src/archive/tar.js';
 import { entriesOf, type ManifestJson, type RawEntry, rewritten, tarOf } from '../archive/samples.js';
+import { gzipMember } from '../support/bytes.js';
 
 const BLOCK = 512;
 export const archive = (name: string): Buffer => readFileSync(join(import.meta.dirname, '../../testdata/archive', name));
@@ -97,7 +98,7 @@ function records(change: (all: Buffer[]) => Buffer[], from = key): () => Promise
     const changed = change(framed(from));
     const raw = Buffer.concat(changed);
     return rewritten(from, {
-      entries: (all) => all.map((entry) => (entry.name === SEGMENT ? { ...entry, content: gzipSync(raw, { level: 1 }) } : entry)),
+      entries: (all) => all.map((entry) => (entry.name === SEGMENT ? { ...entry, content: gzipMember(raw) } : entry)),
       manifest: (json) => {
         const entry = json.entries.find(({ name }) => name === SEGMENT) as Record<string, unknown>;
         Object.assign(entry, { rawSize: raw.length, records: changed.length });

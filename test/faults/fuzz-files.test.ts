@@ -1,6 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync, gzipSync } from 'node:zlib';
+import { gunzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { parseAuth } from '../../src/archive/auth.js';
 import { parseEnd } from '../../src/archive/end.js';
@@ -27,7 +27,7 @@ import { decodeKeyValue } from '../../src/wire/keyvalue.js';
 import { decodeNode } from '../../src/wire/node.js';
 import { memorySink } from '../archive/memory.js';
 import { entriesOf, type RawEntry, rewritten } from '../archive/samples.js';
-import { memorySource, testdata } from '../support/bytes.js';
+import { gzipMember, memorySource, testdata } from '../support/bytes.js';
 import { temporaryDirectory } from '../support/temp.js';
 import { archive } from './damaged-archives.js';
 import { either, fuzzEach, type Parser, patienceFor } from './fuzz.js';
@@ -92,8 +92,7 @@ function archiveParsers(): Parser[] {
 
 function withSegment(good: Buffer, content: Buffer): Promise<Buffer> {
   return rewritten(good, {
-    entries: (all) =>
-      all.map((entry) => (entry.name === 'segments/000000.pb.gz' ? { ...entry, content: gzipSync(content, { level: 1 }) } : entry)),
+    entries: (all) => all.map((entry) => (entry.name === 'segments/000000.pb.gz' ? { ...entry, content: gzipMember(content) } : entry)),
     manifest: (json) => {
       const entry = json.entries.find(({ name }) => name === 'segments/000000.pb.gz') as Record<string, unknown>;
       entry.rawSize = content.length;

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { FerryError } from '../../src/errors.js';
 import type { ByteSource } from '../../src/model/bytes.js';
 
@@ -24,4 +24,11 @@ export function memorySource(bytes: Buffer, name = 'memory'): ByteSource {
 /** A gzipped file of testdata/, unpacked. */
 export function testdata(path: string): Buffer {
   return gunzipSync(readFileSync(join(import.meta.dirname, '../../testdata', path)));
+}
+
+/** A gzip member as archives have it: without an operating system in its header. */
+export function gzipMember(raw: Uint8Array, level = 1): Buffer {
+  const member = gzipSync(raw, { level });
+  member[9] = 255;
+  return member;
 }

@@ -217,6 +217,7 @@ def bytes_of(found, name):
 
 def gunzip(stored, size, what):
     must(size <= 1032 * len(stored), f'{what}: gzip cannot make {size} bytes of {len(stored)}')
+    must(stored[:8] == bytes.fromhex('1f8b080000000000') and stored[9:10] == b'\xff', f'{what}: the gzip header')
     unpacker = zlib.decompressobj(wbits=31)
     try:
         raw = unpacker.decompress(stored, size + 1)
@@ -234,7 +235,9 @@ def unzstd(stored, size, what):
         return None
     frame = zstd.get_frame_info(stored)
     must(frame.decompressed_size == size and frame.dictionary_id == 0, f'{what}: the zstd frame')
-    raw = zstd.decompress(stored)
+    unpacker = zstd.ZstdDecompressor()
+    raw = unpacker.decompress(stored, size + 1)
+    must(unpacker.eof and not unpacker.unused_data, f'{what}: is not one zstd frame and nothing else')
     must(len(raw) == size, f'{what}: is not {size} bytes decompressed')
     return raw
 
