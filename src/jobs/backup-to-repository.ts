@@ -1,5 +1,6 @@
 import type { ArchiveAccount } from '../archive/account.js';
 import { packArchive } from '../archive/pack.js';
+import { FerryError } from '../errors.js';
 import type { SealWith } from '../locations/age-keys.js';
 import { openRepository, type RepositoryRequest } from '../locations/repository.js';
 import { openSource, type SourceRequest } from '../locations/source.js';
@@ -22,7 +23,7 @@ export interface RepositoryTarget extends RepositoryRequest {
   readonly name: string;
   /** Whom the archive is encrypted for. */
   readonly seal?: SealWith;
-  /** Write nothing when nothing changed since the newest archive of that NAME. */
+  /** Write nothing when nothing changed since the newest archive of that NAME, or since one of that very moment. */
   readonly skipUnchanged: boolean;
   /** How long to wait for a lock, in milliseconds. */
   readonly wait?: number;
@@ -76,8 +77,13 @@ async function backupOnce(all: Run, restarts: number): Promise<BackupReport> {
   const source = await openSource(from, run);
   try {
     const { startedAt, revision } = source.info;
-    const archive = await repository.create({ name: to.name, time: startedAt, revision, encrypted: recipients !== undefined }, run);
-    const done = await write(all, source, archive);
+    const name = { name: to.name, time: startedAt, revision, encrypted: recipients !== undefined };
+    const archive = await repository.create(name, run).catch((thrown: unknown) => {
+      // An archive carried in once more has its own time, and so a name that is taken: it may be unchanged all the same.
+      if (to.skipUnchanged && thrown instanceof FerryError && thrown.code === 'in-the-way') return thrown;
+      throw thrown;
+    });
+    const done = archive instanceof FerryError ? await skip(all, source, archive) : await write(all, source, archive);
     const place = repository.locationOf(done.stored);
     return { source: source.info, ...done, to: place, dryRun: false, restarts, notes: source.notes.list() };
   } finally {
@@ -85,19 +91,19 @@ async function backupOnce(all: Run, restarts: number): Promise<BackupReport> {
   }
 }
 
-async function write(all: Run, source: Source, archive: NewArchive): Promise<Pick<Required<BackupReport>, 'archive' | 'stored'>> {
+type Done = Pick<Required<BackupReport>, 'archive' | 'stored'>;
+
+async function write(all: Run, source: Source, archive: NewArchive): Promise<Done> {
   const { repository, lock, options, run, recipients } = all;
   const { name, skipUnchanged } = options.to;
   try {
     const sink = recipients === undefined ? archive : await (await import('../locations/age-keys.js')).sealed(archive, recipients);
     const account = await pack(source, sink, options, run);
     run.signal.throwIfAborted();
-    const same = skipUnchanged ? await unchangedSince(repository, options, account, run) : undefined;
+    const same = skipUnchanged ? await unchanged(all, source, account) : undefined;
     if (same !== undefined) {
       await archive.abort();
-      await repository.markUnchanged(same.archive, source.info.startedAt);
-      const { file } = same.archive;
-      return { archive: account, stored: { name, file, unchanged: true, size: same.summary.size, sha256: same.summary.sha256 } };
+      return same;
     }
     await lock.check();
     await sink.finish();
@@ -110,16 +116,39 @@ async function write(all: Run, source: Source, archive: NewArchive): Promise<Pic
   }
 }
 
+/** @throws what refused the name, unless nothing changed */
+async function skip(all: Run, source: Source, refused: FerryError): Promise<Done> {
+  const { options, run } = all;
+  const account = await pack(source, nowhere(options), options, run);
+  run.signal.throwIfAborted();
+  const same = await unchanged(all, source, account);
+  if (same === undefined) throw refused;
+  return same;
+}
+
+/** Keeps that nothing changed since an archive that is there, if that is so. */
+async function unchanged({ repository, options, run }: Run, { info }: Source, account: ArchiveAccount): Promise<Done | undefined> {
+  const same = await unchangedSince(repository, options, account, run);
+  if (same === undefined) return undefined;
+  await repository.markUnchanged(same.archive, info.startedAt);
+  const { size, sha256 } = same.summary;
+  return { archive: account, stored: { name: options.to.name, file: same.archive.file, unchanged: true, size, sha256 } };
+}
+
 async function tryOut(options: RepositoryBackupOptions, restarts: number, run: RunContext): Promise<BackupReport> {
   const { from, to } = options;
   const source = await openSource(from, run);
   try {
-    const done = async (): Promise<void> => {};
-    const archive = await pack(source, { name: to.location.text, write: done, finish: done, abort: done }, options, run);
+    const archive = await pack(source, nowhere(options), options, run);
     return { source: source.info, archive, to: to.location.text, dryRun: true, restarts, notes: source.notes.list() };
   } finally {
     await source.close();
   }
+}
+
+function nowhere({ to }: RepositoryBackupOptions): ByteSink {
+  const done = async (): Promise<void> => {};
+  return { name: to.location.text, write: done, finish: done, abort: done };
 }
 
 function pack(

@@ -12,17 +12,35 @@ export interface DescribedArchive {
 }
 
 /**
- * The newest archive of a NAME, if the same records stand in it and nothing speaks against it: it was not
- * found damaged, has its size, and is encrypted if a new one would be.
+ * The newest archive of a NAME, or the one of the very moment and revision of a new one, if the same records
+ * stand in it and nothing speaks against it: it was not found damaged, has its size, and is encrypted if a new
+ * one would be.
  */
 export async function unchangedSince(
   repository: Repository,
+  options: RepositoryBackupOptions,
+  account: ArchiveAccount,
+  run: RunContext,
+): Promise<DescribedArchive | undefined> {
+  const { startedAt, revision } = account.header;
+  const named = (await repository.archives()).filter(({ name }) => name === options.to.name);
+  const newest = named.at(-1);
+  const candidates = named.filter((archive) => archive === newest || (archive.time === startedAt && archive.revision === revision));
+  for (const archive of candidates.reverse()) {
+    const found = await unchangedIn(repository, archive, options, account, run);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+async function unchangedIn(
+  repository: Repository,
+  archive: StoredArchive,
   { from, to }: RepositoryBackupOptions,
   account: ArchiveAccount,
   run: RunContext,
 ): Promise<DescribedArchive | undefined> {
-  const archive = await repository.newest(to.name);
-  if (archive === undefined || archive.encrypted !== (to.seal !== undefined)) return undefined;
+  if (archive.encrypted !== (to.seal !== undefined)) return undefined;
   const summary = (await repository.summary(archive)) ?? (await summaryAgain(repository, archive, from.open, run));
   if (summary === undefined || summary.damagedAt !== undefined || summary.size !== archive.size) return undefined;
   return summary.api === account.header.api && summary.digests.records === account.digests.records ? { archive, summary } : undefined;

@@ -91,11 +91,6 @@ export class Repository implements AsyncDisposable {
     });
   }
 
-  /** The newest archive of a NAME, if there is one. */
-  async newest(name: string): Promise<StoredArchive | undefined> {
-    return (await this.archives()).findLast((archive) => archive.name === name);
-  }
-
   /** What is kept beside an archive; undefined where it is missing, or of another release: it is made again by `verify`. */
   async summary(archive: StoredArchive): Promise<StoredSummary | undefined> {
     const bytes = await this.#store.get(summaryName(archive.file));
@@ -176,10 +171,14 @@ export class Repository implements AsyncDisposable {
     if (kept !== undefined) await this.describe(archive, { ...kept, verified: {}, damagedAt: Date.now() });
   }
 
-  /** Keeps in an archive's summary that a backup found nothing changed since. */
+  /**
+   * Keeps in an archive's summary that a backup found nothing changed since.
+   *
+   * @param at when its source was pinned, in milliseconds since the Unix epoch; what is kept is the latest
+   */
   async markUnchanged(archive: StoredArchive, at: number): Promise<void> {
     const kept = await this.summary(archive);
-    if (kept !== undefined) await this.describe(archive, { ...kept, unchangedAt: at });
+    if (kept !== undefined) await this.describe(archive, { ...kept, unchangedAt: Math.max(at, kept.unchangedAt ?? at) });
   }
 
   /** Removes an archive, then its summary. Its caller holds the exclusive lock. */

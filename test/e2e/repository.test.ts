@@ -158,6 +158,24 @@ describe.each([inDirectory, inBucket])('$name as a repository', (kind) => {
     else expect(s3.unfinishedParts()).toEqual([]);
   });
 
+  test('an archive carried in once more is unchanged, also when it is not the newest', async () => {
+    const repository = kind.fresh();
+    const archives = ['/k/1', '/k/2'].map((prefix) => ({ prefix, path: join(directory, `carried${++count}.tar`) }));
+    for (const { prefix, path } of archives)
+      expect(await etcdferryInside(['backup', '--from', server.endpoint, '--to', path, '--prefix', prefix, '-q'])).toMatchObject({
+        exit: 0,
+      });
+    const carry = (path: string, ...args: string[]) => run(kind, 'backup', '--from', path, '--to', repository, '--json', ...args);
+    for (const unchanged of [false, true])
+      for (const { path } of archives)
+        expect(jsonOf(await carry(path, '--skip-unchanged'))).toMatchObject({
+          stored: { unchanged, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) },
+        });
+    expect(await listed(kind, repository)).toHaveLength(2);
+    const [{ path = '' } = {}] = archives;
+    for (const args of [[], ['--skip-unchanged', '--prefix', '/k/11']]) expectOneClearLine(await carry(path, ...args), 11, /there already/);
+  });
+
   test('what is damaged is found, kept in mind, and not spread', async () => {
     const repository = kind.fresh();
     for (const prefix of ['/k/1', '/k/2']) expect(await backup(kind, repository, '--prefix', prefix)).toMatchObject({ exit: 0 });
