@@ -1,5 +1,5 @@
 import { FerryError } from '../errors.js';
-import type { Api, KeySelection, RecordOrder, SourceInfo, SourceKind } from '../model/source.js';
+import type { Api, KeySelection, ObjectSelection, RecordOrder, SourceInfo, SourceKind } from '../model/source.js';
 import { type Compression, FORMAT_VERSION, isKnownVersion, OLDEST_VERSION } from './format.js';
 import {
   asArray,
@@ -36,6 +36,8 @@ export interface ArchiveHeader {
   readonly startedAt: number;
   readonly source: ArchiveOrigin;
   readonly selection: KeySelection;
+  /** As in `SourceInfo`. */
+  readonly objects?: readonly ObjectSelection[];
   readonly compress: Compression;
   /** Whatever the job wanted kept about how it was run. */
   readonly options: JsonObject;
@@ -70,6 +72,7 @@ export function headerOf(info: SourceInfo, toolVersion: string, compress: Compre
       ...given('serverVersion', info.serverVersion),
     },
     selection: info.selection,
+    ...given('objects', info.objects),
     compress,
     // As it will be read: functions and undefined go, dates become text.
     options: asObject(JSON.parse(JSON.stringify(options)), 'options'),
@@ -78,7 +81,7 @@ export function headerOf(info: SourceInfo, toolVersion: string, compress: Compre
 
 /** Writes `etcdferry.json`: fields in a fixed order, two spaces a level, a line feed last. */
 export function encodeHeader(header: ArchiveHeader): Buffer {
-  const { source, selection } = header;
+  const { source, selection, objects } = header;
   const json = {
     format: FORMAT,
     formatVersion: header.formatVersion,
@@ -100,6 +103,7 @@ export function encodeHeader(header: ArchiveHeader): Buffer {
     selection: {
       prefixes: selection.prefixes.map((key) => keyToJson('key', key)),
       excludePrefixes: selection.excludePrefixes.map((key) => keyToJson('key', key)),
+      ...(objects === undefined || objects.length === 0 ? {} : { objects: objects.map(objectsToJson) }),
     },
     compress: header.compress,
     options: header.options,
@@ -130,7 +134,7 @@ export function parseHeader(bytes: Buffer, expected: number, where: string): Arc
     ...given('scheduledCompactRevision', optional(json.scheduledCompactRevision, asInteger, `${where}: scheduledCompactRevision`)),
     startedAt: parseTime(json.startedAt, `${where}: startedAt`),
     source: parseOrigin(asObject(json.source, `${where}: source`), `${where}: source`),
-    selection: parseSelection(asObject(json.selection, `${where}: selection`), `${where}: selection`),
+    ...parseSelection(asObject(json.selection, `${where}: selection`), `${where}: selection`),
     compress: asOneOf(json.compress, ['gzip', 'zstd'], `${where}: compress`),
     options: asObject(json.options, `${where}: options`),
   };
@@ -157,10 +161,26 @@ function parseOrigin(json: JsonObject, where: string): ArchiveOrigin {
   };
 }
 
-function parseSelection(json: JsonObject, where: string): KeySelection {
+function parseSelection(json: JsonObject, where: string): Pick<ArchiveHeader, 'selection' | 'objects'> {
   const keys = (name: string): Buffer[] =>
     asArray(json[name], `${where}.${name}`).map((item) => keyFromJson(asObject(item, `${where}.${name}`), 'key', `${where}.${name}`));
-  return { prefixes: keys('prefixes'), excludePrefixes: keys('excludePrefixes') };
+  const selection = { prefixes: keys('prefixes'), excludePrefixes: keys('excludePrefixes') };
+  const objects = optional(json.objects, asArray, `${where}.objects`)?.map((item) =>
+    objectsFromJson(asObject(item, `${where}.objects`), `${where}.objects`),
+  );
+  return { selection, ...given('objects', objects) };
+}
+
+const OBJECT_LISTS = ['kinds', 'excludeKinds', 'namespaces', 'names', 'etcdPrefixes'] as const satisfies readonly (keyof ObjectSelection)[];
+
+function objectsToJson(objects: ObjectSelection): JsonObject {
+  return Object.fromEntries(OBJECT_LISTS.filter((list) => objects[list].length > 0).map((list) => [list, objects[list]]));
+}
+
+function objectsFromJson(json: JsonObject, where: string): ObjectSelection {
+  const texts = (list: string): readonly string[] =>
+    (optional(json[list], asArray, `${where}.${list}`) ?? []).map((item) => asText(item, `${where}.${list}`));
+  return Object.fromEntries(OBJECT_LISTS.map((list) => [list, texts(list)])) as Record<(typeof OBJECT_LISTS)[number], readonly string[]>;
 }
 
 function parseTime(value: unknown, where: string): number {

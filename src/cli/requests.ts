@@ -1,14 +1,13 @@
 import { tmpdir } from 'node:os';
 import type { InferredOptionTypes, Options } from 'yargs';
 import { FerryError } from '../errors.js';
-import type { ObjectSelection } from '../kubernetes/select.js';
 import type { OpenWith } from '../locations/age-keys.js';
 import type { ConnectionSettings } from '../locations/connection.js';
 import { parseMoment } from '../locations/moment.js';
 import { type Location, parseEndpoints, parseLocation } from '../locations/parse.js';
 import { parseDuration, parseRevision, parseSize } from '../locations/quantity.js';
 import type { SourceRequest } from '../locations/source.js';
-import type { Api, KeySelection } from '../model/source.js';
+import type { Api, KeySelection, ObjectSelection } from '../model/source.js';
 import type {
   connectionOptions,
   historyOption,

@@ -134,12 +134,13 @@ async function openServed(
   run: RunContext,
 ): Promise<Source> {
   const original = await drilled.open(selected);
-  const { selection, revision, clusterId } = original.info;
+  const { selection, objects, revision, clusterId } = original.info;
   await original.close();
   const source = await openServer(server, { ...selected, selection }, revision, options, run);
   // It stands in for the cluster the records came from: only that one has the same revisions.
   const { clusterId: _, ...info } = source.info;
-  return { ...delegate(source), info: { ...info, ...(clusterId === undefined ? {} : { clusterId }) } };
+  const same = { ...(clusterId === undefined ? {} : { clusterId }), ...(objects === undefined ? {} : { objects }) };
+  return { ...delegate(source), info: { ...info, ...same } };
 }
 
 async function openServer(

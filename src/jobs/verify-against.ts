@@ -1,6 +1,6 @@
 import { FerryError } from '../errors.js';
 import { openBeside } from '../locations/pair.js';
-import type { SourceRequest } from '../locations/source.js';
+import { type SourceRequest, withObjects } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type Source, type SourceInfo } from '../model/source.js';
 import { type DiffCounts, type DiffEntry, diffSources } from './diff.js';
@@ -45,25 +45,24 @@ export interface CompareParts {
 export type OpenVerified = (selected: Selected) => Promise<Source>;
 
 /**
- * Compares a source's content with another's: within the source's own selection, at its revision where
- * the other side still has that, else at the other's latest.
+ * Compares a source's content with another's: within the source's own selection of keys and objects, at its
+ * revision where the other side still has that, else at the other's latest.
  *
  * @throws FerryError `usage` for two that cannot be compared, and as the sources do
  */
 export async function compareAgainst(open: OpenVerified, against: AgainstOptions, run: RunContext): Promise<AgainstAccount> {
-  const selected = ignoring({ selection: EVERYTHING }, against);
+  const selected = ignoring(against);
   const compared = async (compare: (left: Source, other: SourceRequest) => Promise<AgainstAccount | undefined>) => {
     const left = await open(selected);
     try {
-      const { selection } = left.info;
-      return await compare(left, { ...against.with, ...ignoring({ ...against.with, selection }, against) });
+      return await compare(left, { ...against.with, selection: left.info.selection });
     } finally {
       await left.close();
     }
   };
   const pinned = await compared((left, other) => compareAtRevision(left, other, run));
   if (pinned !== undefined) return pinned;
-  const latest = await compared(async (left, other) => compareOpen(left, await openBeside(left, other, run), 'latest', {}, run));
+  const latest = await compared(async (left, other) => compareOpen(left, await openLike(left, other, run), 'latest', {}, run));
   return latest as AgainstAccount;
 }
 
@@ -95,7 +94,7 @@ export async function compareOpen(
 async function compareAtRevision(left: Source, other: SourceRequest, run: RunContext): Promise<AgainstAccount | undefined> {
   if (left.info.api === 'v2' || other.revision !== undefined || !(await hasRevisions(other))) return undefined;
   try {
-    const right = await openBeside(left, { ...other, revision: left.info.revision }, run);
+    const right = await openLike(left, { ...other, revision: left.info.revision }, run);
     const kinship = kinshipOf(left.info, right.info);
     if (kinship === 'other') {
       await right.close();
@@ -123,13 +122,17 @@ function kinshipOf(a: SourceInfo, b: SourceInfo): 'same' | 'other' | 'unknown' {
   return a.clusterId === b.clusterId ? 'same' : 'other';
 }
 
+/** What the other side has of what the left one was made of. */
+async function openLike(left: Source, other: SourceRequest, run: RunContext): Promise<Source> {
+  let right = await openBeside(left, other, run);
+  for (const objects of left.info.objects ?? []) right = await withObjects(right, { objects });
+  return right;
+}
+
 type Selected = Pick<SourceRequest, 'selection' | 'objects'>;
 
-function ignoring({ selection, objects }: Selected, { ignorePrefixes, ignoreKinds, etcdPrefixes }: AgainstOptions): Selected {
-  const excludePrefixes = [...selection.excludePrefixes, ...ignorePrefixes];
-  const chosen = objects ?? { kinds: [], excludeKinds: [], namespaces: [], names: [], etcdPrefixes: [] };
-  return {
-    selection: { ...selection, excludePrefixes },
-    ...(ignoreKinds.length === 0 ? {} : { objects: { ...chosen, excludeKinds: [...chosen.excludeKinds, ...ignoreKinds], etcdPrefixes } }),
-  };
+function ignoring({ ignorePrefixes, ignoreKinds, etcdPrefixes }: AgainstOptions): Selected {
+  const selection = { ...EVERYTHING, excludePrefixes: ignorePrefixes };
+  if (ignoreKinds.length === 0) return { selection };
+  return { selection, objects: { kinds: [], excludeKinds: ignoreKinds, namespaces: [], names: [], etcdPrefixes } };
 }

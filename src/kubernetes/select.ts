@@ -1,19 +1,9 @@
 import { FerryError } from '../errors.js';
+import type { ObjectSelection } from '../model/source.js';
 import { hasEnvelope, openEnvelope } from './codec/envelope.js';
 import { decodeStored, typeOfJson } from './decode.js';
 import type { ResourceName } from './encryption/encryption.js';
 import { DEFAULT_PREFIXES, parseStoragePath, type StoragePath } from './storage-path.js';
-
-/** Which of Kubernetes' objects are wanted; an empty list wants all. What is wanted fulfils every list. */
-export interface ObjectSelection {
-  /** Kinds (`Secret`, `Deployment.apps`) or resources (`secrets`), in any case. */
-  readonly kinds: readonly string[];
-  readonly excludeKinds: readonly string[];
-  readonly namespaces: readonly string[];
-  readonly names: readonly string[];
-  /** Values of `--etcd-prefix`, beside the usual ones. */
-  readonly etcdPrefixes: readonly string[];
-}
 
 /** What a record is to Kubernetes, as far as its key and value tell. */
 export interface ObjectIdentity {

@@ -1,12 +1,12 @@
 import { FerryError } from '../errors.js';
-import { type ObjectSelection, objectFilter, selectsObjects } from '../kubernetes/select.js';
+import { objectFilter, selectsObjects } from '../kubernetes/select.js';
 import { keepRecords, type RecordBatch } from '../model/batch.js';
-import { delegate, type Source } from '../model/source.js';
+import { delegate, type ObjectSelection, type Source } from '../model/source.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
 import { decodeNode } from '../wire/node.js';
 
 /**
- * The same source with only those Kubernetes objects that are wanted. Directories of a v2 tree go:
+ * The same source with only those Kubernetes objects that are wanted, and its word that they were chosen. Directories of a v2 tree go:
  * those that objects are in are made again where they are written.
  *
  * @throws FerryError `usage` for a history, whose deletions no longer tell what they deleted
@@ -17,7 +17,8 @@ export function selectObjects(source: Source, selection: ObjectSelection | undef
     throw new FerryError('usage', 'objects cannot be chosen from a history: leave --kind and its like away');
   const wanted = objectFilter(selection);
   const isWanted = source.info.api === 'v2' ? nodeTest(wanted) : keyValueTest(wanted);
-  return { ...delegate(source), records: () => filtered(source.records(), isWanted) };
+  const info = { ...source.info, objects: [...(source.info.objects ?? []), selection] };
+  return { ...delegate(source), info, records: () => filtered(source.records(), isWanted) };
 }
 
 type Test = (bytes: Buffer, start: number, end: number) => boolean;

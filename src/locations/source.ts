@@ -1,8 +1,7 @@
 import { openArchive } from '../archive/open.js';
 import { FerryError } from '../errors.js';
-import type { ObjectSelection } from '../kubernetes/select.js';
 import type { RunContext } from '../model/run.js';
-import { type Api, closing, type KeySelection, type Source } from '../model/source.js';
+import { type Api, closing, type KeySelection, type ObjectSelection, type Source } from '../model/source.js';
 import { archiveSource } from '../readers/archive.js';
 import type { S3Settings } from '../storage/s3-settings.js';
 import type { OpenWith } from './age-keys.js';
@@ -79,7 +78,7 @@ export async function withNames(request: SourceRequest): Promise<SourceRequest> 
  *
  * @throws FerryError `usage` for a history
  */
-export async function withObjects(source: Source, { objects }: SourceRequest): Promise<Source> {
+export async function withObjects(source: Source, { objects }: Pick<SourceRequest, 'objects'>): Promise<Source> {
   if (objects === undefined) return source;
   try {
     return (await import('./objects.js')).selectObjects(source, objects);

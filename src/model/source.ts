@@ -19,6 +19,17 @@ export interface KeySelection {
   readonly excludePrefixes: readonly Buffer[];
 }
 
+/** Which of Kubernetes' objects are wanted; an empty list wants all. What is wanted fulfils every list. */
+export interface ObjectSelection {
+  /** Kinds (`Secret`, `Deployment.apps`) or resources (`secrets`), in any case. */
+  readonly kinds: readonly string[];
+  readonly excludeKinds: readonly string[];
+  readonly namespaces: readonly string[];
+  readonly names: readonly string[];
+  /** Values of `--etcd-prefix`, beside the usual ones. */
+  readonly etcdPrefixes: readonly string[];
+}
+
 export const EVERYTHING: KeySelection = { prefixes: [], excludePrefixes: [] };
 
 /** What is known of a source before its first record is read. */
@@ -39,6 +50,8 @@ export interface SourceInfo {
   /** When the source was pinned, in milliseconds since the Unix epoch. */
   readonly startedAt: number;
   readonly selection: KeySelection;
+  /** Which of Kubernetes' objects were chosen besides: those that fulfil each of these; left out where nobody chose. */
+  readonly objects?: readonly ObjectSelection[];
   /** Number of records, where the source knows it beforehand (for progress only). */
   readonly estimatedRecords?: number;
   /**

@@ -87,6 +87,7 @@ function infoOf(reader: ArchiveReader, location: string, selection: KeySelection
     startedAt: header.startedAt,
     // With nothing in common there is no such selection; what was asked for then says it.
     selection: intersectSelections(header.selection, selection) ?? selection,
+    ...(header.objects === undefined ? {} : { objects: header.objects }),
     ...(selection.prefixes.length === 0 ? { estimatedRecords: manifest.records } : {}),
   };
 }

@@ -66,9 +66,15 @@ describe('etcdferry.json, auth.json, end and leases are read as they were writte
       location: fc.string({ unit: 'grapheme' }),
       selection: fc.record({ prefixes: fc.array(key), excludePrefixes: fc.array(key) }),
     });
+    const texts = fc.array(fc.string({ unit: 'grapheme' }));
+    const choice = fc.record({ kinds: texts, excludeKinds: texts, namespaces: texts, names: texts, etcdPrefixes: texts });
+    const objects = fc.option(
+      fc.array(choice, { minLength: 1 }).map((all) => ({ objects: all })),
+      { nil: {} },
+    );
     fc.assert(
-      fc.property(info, fc.dictionary(fc.string(), fc.jsonValue()), (some, options) => {
-        const header = headerOf({ ...V3_INFO, ...some }, '1.2.3', 'gzip', options);
+      fc.property(info, objects, fc.dictionary(fc.string(), fc.jsonValue()), (some, chosen, options) => {
+        const header = headerOf({ ...V3_INFO, ...some, ...chosen }, '1.2.3', 'gzip', options);
         expect(parseHeader(encodeHeader(header), header.formatVersion, 'x')).toEqual(header);
       }),
     );

@@ -9,7 +9,7 @@ import { proveArchive } from '../../src/archive/prove.js';
 import { recordAt } from '../../src/model/batch.js';
 import { quietRun } from '../../src/model/run.js';
 import { memorySource } from './memory.js';
-import { rewritten } from './samples.js';
+import { packed, rewritten } from './samples.js';
 
 /**
  * A second reader, in another language, that was written from docs/archive-format.md alone: what it
@@ -80,6 +80,17 @@ describe.each(python === undefined ? [] : NAMES)('%s', (name) => {
     expect(await status(bytes.subarray(0, -512))).toBe(12);
     expect(await status(await rewritten(bytes, { formatVersion: 2 }))).toBe(13);
   });
+});
+
+test('an archive of chosen objects is read, too', async () => {
+  if (python === undefined) return;
+  const choice = { kinds: ['Secret', 'ConfigMap'], excludeKinds: [], namespaces: ['shöp'], names: [], etcdPrefixes: [] };
+  const path = join(directory, 'objects.tar');
+  const { bytes } = await packed({ info: { objects: [choice, { ...choice, kinds: [] }] }, batches: [] });
+  writeFileSync(path, bytes);
+  expect((await openArchive(memorySource(bytes))).header.objects).toEqual([choice, { ...choice, kinds: [] }]);
+  const { stdout } = await promisify(execFile)('python3', [READER, path]);
+  expect(JSON.parse(stdout)).toMatchObject({ totals: { records: 0 } });
 });
 
 test('the short reader of the page itself reads the archive in key order', async () => {

@@ -150,6 +150,20 @@ describe('verify --against', () => {
     ]);
   });
 
+  test('an archive of chosen objects is compared with those objects, also one made of such an archive', async () => {
+    const make = async (from: string, to: string, ...flags: string[]) =>
+      expect(await etcdferryInside(['backup', '--from', at(from), '--to', at(to), ...flags])).toMatchObject({ exit: 0 });
+    await make('plain.db', 'secrets.tar', '--kind', 'Secret', '--kind', 'ConfigMap');
+    await make('secrets.tar', 'shop.tar', '--namespace', 'shop', '--exclude-kind', 'ConfigMap');
+    const counts = async (archive: string, other: string, ...flags: string[]) =>
+      documents(await verify(at(archive), '--against', at(other), '--json', ...flags))[0];
+    expect(await counts('secrets.tar', 'plain.db')).toMatchObject({ against: { differ: false, equal: 40 } });
+    expect(await counts('secrets.tar', 'plain.db', '--ignore-kind', 'ConfigMap')).toMatchObject({ against: { differ: false, equal: 20 } });
+    expect(await counts('shop.tar', 'plain.db')).toMatchObject({ against: { differ: false, equal: 10 } });
+    // What another cluster has of those objects counts.
+    expect(await counts('shop.tar', 'encrypted.db')).toMatchObject({ against: { differ: true, added: 0, changed: 10 } });
+  });
+
   test('an archive on stdin too', async () => {
     const result = await etcdferryInside(['verify', '-', '--against', at('plain.db')], readFileSync(at('plain.tar')));
     expect(result).toMatchObject({ exit: 0 });

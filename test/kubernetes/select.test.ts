@@ -1,8 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeStored } from '../../src/kubernetes/encode.js';
-import { identify, type ObjectSelection, objectFilter, resourceOf, runtimePrefixes, selectsObjects } from '../../src/kubernetes/select.js';
+import { identify, objectFilter, resourceOf, runtimePrefixes, selectsObjects } from '../../src/kubernetes/select.js';
 import { parseStoragePath } from '../../src/kubernetes/storage-path.js';
+import type { ObjectSelection } from '../../src/model/source.js';
 import { bytes } from '../support/arbitrary.js';
 import { realLines, realRecords } from './real.js';
 

@@ -157,7 +157,13 @@ def check_header(header, text):
     fields_of(header['source'], 'source', ('kind', 'location', 'clusterId', 'memberId', 'serverVersion'),
               ('clusterId', 'memberId', 'serverVersion'))
     must(header['source']['kind'] in ('live', 'archive', 'snapshot-file', 'data-dir'), 'etcdferry.json: source.kind')
-    fields_of(header['selection'], 'selection', ('prefixes', 'excludePrefixes'))
+    fields_of(header['selection'], 'selection', ('prefixes', 'excludePrefixes', 'objects'), ('objects',))
+    must(header['selection'].get('objects') != [], 'selection.objects: empty')
+    for choice in header['selection'].get('objects', ()):
+        lists = ('kinds', 'excludeKinds', 'namespaces', 'names', 'etcdPrefixes')
+        fields_of(choice, 'selection.objects', lists, lists)
+        for name, texts in choice.items():
+            must(isinstance(texts, list) and texts != [] and all(isinstance(text, str) for text in texts), f'selection.objects: {name}')
     must(json.dumps(header, indent=2, ensure_ascii=False).encode() + b'\n' == text, 'etcdferry.json: white space')
 
 
