@@ -101,7 +101,18 @@ class Restore {
 
   #scope(): ReturnType<typeof extrasScope> | undefined {
     const { deleteExtra = 'no', selection = EVERYTHING, mapping = SAME_KEYS } = this.#o;
-    return deleteExtra === 'no' ? undefined : extrasScope(deleteExtra, selection, this.#source.info.selection, mapping);
+    if (deleteExtra === 'no') return undefined;
+    const { location, selection: ofSource, objects } = this.#source.info;
+    if (objects !== undefined) {
+      throw new FerryError(
+        'usage',
+        `${location} has only objects that were chosen by kind, namespace or name: all others would be deleted`,
+        {
+          hint: 'Leave --delete-extra away, or restore what was chosen by --prefix only.',
+        },
+      );
+    }
+    return extrasScope(deleteExtra, selection, ofSource, mapping);
   }
 
   async #leases(): Promise<TargetLeases> {

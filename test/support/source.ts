@@ -3,7 +3,7 @@ import { batchOf, type RecordBatch } from '../../src/model/batch.js';
 import type { KeyValue } from '../../src/model/keyvalue.js';
 import type { Lease } from '../../src/model/lease.js';
 import { NoteBook } from '../../src/model/note.js';
-import { EVERYTHING, type KeySelection, type Source } from '../../src/model/source.js';
+import { EVERYTHING, type KeySelection, type ObjectSelection, type Source } from '../../src/model/source.js';
 import { encodeKeyValue } from '../../src/wire/keyvalue.js';
 
 export interface MadeSource {
@@ -13,6 +13,7 @@ export interface MadeSource {
   readonly batch?: number;
   /** What the source itself was restricted to. */
   readonly selection?: KeySelection;
+  readonly objects?: readonly ObjectSelection[];
   /** Called before each batch is handed out. */
   readonly onBatch?: (index: number) => void | Promise<void>;
 }
@@ -30,6 +31,7 @@ export function sourceOf(records: readonly KeyValue[], made: MadeSource = {}): S
       revision: 1000n,
       startedAt: 0,
       selection: made.selection ?? EVERYTHING,
+      ...(made.objects === undefined ? {} : { objects: made.objects }),
     },
     notes: new NoteBook(),
     async *leases() {

@@ -34,6 +34,15 @@ for (const etcd of etcdVersions()) {
       expect(await target.revision()).toBe(before);
     });
 
+    it('are not looked for when the source has chosen objects only', async () => {
+      await target.restore([kv('/objects/secret'), kv('/objects/pod')]);
+      const objects = [{ kinds: ['Secret'], excludeKinds: [], namespaces: [], names: [], etcdPrefixes: [] }];
+      const options = { selection: under('/objects/'), deleteExtra } as const;
+      const error = await failure(target.restore([kv('/objects/secret')], options, { objects }));
+      expect([error.code, error.message]).toEqual(['usage', expect.stringMatching(/all others would be deleted/)]);
+      expect(await target.dump('/objects/')).toHaveLength(2);
+    });
+
     it('are only listed in a dry run', async () => {
       await target.restore(many('/dry/', 30));
       const before = await target.revision();
