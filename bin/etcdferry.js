@@ -9,6 +9,8 @@ if (existsSync(main)) {
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const { main: run } = await import(main.href);
   process.exitCode = await run(process.argv.slice(2), process);
+  // The system may try a connection that was given up for minutes yet; all is done, and that keeps nobody waiting.
+  setTimeout(() => process.stdout.write('', () => process.exit()), 100).unref();
 } else {
   process.stderr.write('etcdferry: not built yet; run `npm run build`\n');
   process.exitCode = 1;

@@ -1,5 +1,6 @@
 import { Agent, type Dispatcher } from 'undici';
 import { FerryError } from '../errors.js';
+import { unlessAborted } from '../model/run.js';
 import type { ClusterOptions } from './options.js';
 import { errorForConnection } from './v2-errors.js';
 
@@ -116,7 +117,7 @@ export class V2Http {
     if (this.#authorization !== undefined) headers.authorization = this.#authorization;
     if (request.form !== undefined) headers['content-type'] = 'application/x-www-form-urlencoded';
     try {
-      return await this.#agent.request({
+      const answer = this.#agent.request({
         origin,
         path: target,
         method: request.method,
@@ -125,6 +126,8 @@ export class V2Http {
         signal: request.signal ?? null,
         headersTimeout: request.patience ?? this.#options.commandTimeout,
       });
+      // Undici looks at the signal only once it is connected.
+      return await unlessAborted(answer, request.signal);
     } catch (thrown) {
       throw errorForConnection(origin, thrown);
     }

@@ -5,10 +5,11 @@ import type { V3Cluster } from './v3.js';
  * Connects to a live v3 cluster: resolves once one endpoint has answered and, with a user, has
  * taken the password. Libraries are loaded here and not before: they cost 150 ms.
  *
- * @throws FerryError `unreachable` when no endpoint can be connected to within `dialTimeout`,
+ * @param signal ends the attempt at once; it means nothing to the connection that comes of it
+ * @throws the signal's reason; FerryError `unreachable` when no endpoint can be connected to within `dialTimeout`,
  *   `unauthorized` for a wrong user or password, `usage` for an address or certificate that cannot be
  */
-export async function connectV3(options: ClusterOptions): Promise<V3Cluster> {
+export async function connectV3(options: ClusterOptions, signal?: AbortSignal): Promise<V3Cluster> {
   const { openConnection } = await import('./v3-connection.js');
-  return openConnection(options);
+  return openConnection(options, signal);
 }

@@ -9,10 +9,10 @@ import { raw, typed } from './v3-messages.js';
 import { snapshotStream } from './v3-snapshot.js';
 
 /** Opens the connection behind `connectV3`, which loads this file and its libraries when needed. */
-export async function openConnection(options: ClusterOptions): Promise<V3Cluster> {
+export async function openConnection(options: ClusterOptions, signal?: AbortSignal): Promise<V3Cluster> {
   const connection = new Connection(options);
   try {
-    await connection.status();
+    await connection.status(signal);
     return connection;
   } catch (thrown) {
     await connection.close();
@@ -45,8 +45,8 @@ class Connection implements V3Cluster {
     });
   }
 
-  async status(): Promise<MemberStatus> {
-    const answer = await this.#again('Maintenance', typed('status', {}));
+  async status(signal?: AbortSignal): Promise<MemberStatus> {
+    const answer = await this.#again('Maintenance', typed('status', {}), signal);
     return {
       version: answer.version,
       clusterId: BigInt(answer.header.cluster_id),
@@ -152,8 +152,8 @@ class Connection implements V3Cluster {
   }
 
   /** For reads, and for writes that do no harm when done twice. */
-  #again<T>(service: Service, start: StartCall<T>): Promise<T> {
-    return this.#calls.unary(service, start, { repeatable: true });
+  #again<T>(service: Service, start: StartCall<T>, signal?: AbortSignal): Promise<T> {
+    return this.#calls.unary(service, start, { signal, repeatable: true });
   }
 
   #once<T>(service: Service, start: StartCall<T>): Promise<T> {

@@ -12,6 +12,7 @@ import {
 } from '@grpc/grpc-js';
 import { Host } from 'etcd3/lib/connection-pool.js';
 import { FerryError } from '../errors.js';
+import { unlessAborted } from '../model/run.js';
 import type { TlsOptions } from './options.js';
 import { RpcFailure, rpcError } from './v3-errors.js';
 
@@ -79,7 +80,7 @@ export class Endpoint {
    * Waits until the client is connected.
    *
    * @param timeout milliseconds
-   * @throws FerryError `unreachable` when it is not by then, or as soon as connecting has failed
+   * @throws the signal's reason; FerryError `unreachable` when it is not by then, or as soon as connecting has failed
    */
   async ready(client: Client, { timeout, signal }: CallLimits): Promise<void> {
     const channel = client.getChannel();
@@ -96,7 +97,7 @@ export class Endpoint {
         if (last === connectivityState.TRANSIENT_FAILURE) return;
         throw rpcError({ code: UNAVAILABLE, details: 'No connection established. Last error: ETIMEDOUT. Resolution note' }, this.address);
       }
-      await changeOf(client, last, Date.now() + Math.min(left, 200));
+      await unlessAborted(changeOf(client, last, Date.now() + Math.min(left, 200)), signal);
       last = channel.getConnectivityState(true);
       if (last === connectivityState.CONNECTING) tried = true;
     }

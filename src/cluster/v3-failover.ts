@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, Metadata } from '@grpc/grpc-js';
 import { FerryError } from '../errors.js';
+import { unlessAborted } from '../model/run.js';
 import type { ClusterOptions } from './options.js';
 import { Endpoint, isTransient, type Service, type StartCall } from './v3-endpoint.js';
 import { failureOf, outcomeUnknown } from './v3-errors.js';
@@ -123,7 +125,8 @@ export class Failover {
 
   /** Returns when the call may be made once more, else throws. */
   async #passOver(endpoint: Endpoint, thrown: unknown, round: Round, settings: CallSettings): Promise<void> {
-    if (!(thrown instanceof FerryError) || !isTransient(thrown) || settings.signal?.aborted) throw thrown;
+    settings.signal?.throwIfAborted();
+    if (!(thrown instanceof FerryError) || !isTransient(thrown)) throw thrown;
     const failure = failureOf(thrown);
     endpoint.deadUntil = Date.now() + DEAD_FOR;
     if (round.sent && !settings.repeatable && failure?.notApplied !== true) throw outcomeUnknown(thrown);
@@ -132,7 +135,7 @@ export class Failover {
     if (round.failed.size < this.#endpoints.length) return;
     // A member that restarts or an election is worth a wait; an address that never answered is not.
     if (!this.#answered || failure?.reason === 'timed-out' || round.pause >= this.#timeLeft(round)) throw this.#allFailed(thrown);
-    await new Promise((resolve) => setTimeout(resolve, round.pause));
+    await unlessAborted(sleep(round.pause), settings.signal);
     round.pause *= 2;
     round.failed.clear();
   }

@@ -1,4 +1,5 @@
 import { Metadata } from '@grpc/grpc-js';
+import { unlessAborted } from '../model/run.js';
 import type { ClusterOptions } from './options.js';
 import type { CallLimits, Endpoint } from './v3-endpoint.js';
 import { reasonOf } from './v3-errors.js';
@@ -29,11 +30,11 @@ export class TokenKeeper {
     if (this.#user === undefined || this.enabled === false) return undefined;
     if (this.#token !== undefined) return this.#token;
     signal?.throwIfAborted();
-    // Not bound to one caller's signal: others wait for the same answer.
+    // The request is not bound to one caller's signal: others wait for the same answer.
     this.#fetching ??= this.#fetch(endpoint, { timeout: this.#timeout, signal: undefined }).finally(() => {
       this.#fetching = undefined;
     });
-    return this.#fetching;
+    return unlessAborted(this.#fetching, signal);
   }
 
   /** Drops a token that was refused, unless another call has already replaced it. */

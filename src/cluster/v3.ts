@@ -54,7 +54,7 @@ export interface V3Cluster {
   readonly location: string;
   /** Makes a unary call of `etcdserverpb` with an encoded request; resolves to the encoded answer. */
   call(method: RawMethod, request: Uint8Array, options?: RawCallOptions): Promise<Buffer>;
-  status(): Promise<MemberStatus>;
+  status(signal?: AbortSignal): Promise<MemberStatus>;
   /** The stream of `Maintenance.Snapshot`: blobs of the bbolt file, then its 32-byte SHA-256. */
   snapshot(signal?: AbortSignal): AsyncIterable<Buffer>;
 

@@ -286,7 +286,7 @@ class Follower {
   async #openTarget(): Promise<FollowTarget> {
     const { to, state: place, from, write } = this.#o;
     if (!('live' in to) || place === undefined) throw new FerryError('usage', '--follow: it is for a live v3 cluster, with a state');
-    const cluster = await connectV3(await clusterOptions(to.live.endpoints, to.live.connection));
+    const cluster = await connectV3(await clusterOptions(to.live.endpoints, to.live.connection), this.#run.signal);
     try {
       const source = this.#source;
       const memory = { place, source, selection: from.selection, mapping: write.mapping ?? SAME_KEYS, dryRun: false };

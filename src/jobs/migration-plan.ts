@@ -125,7 +125,7 @@ async function lookAhead(planning: Planning): Promise<Ahead> {
 async function sizeOfTarget({ to }: MigrateOptions, run: RunContext): Promise<bigint | undefined> {
   if (!('live' in to)) return undefined;
   run.signal.throwIfAborted();
-  const cluster = await connectV3(await clusterOptions(to.live.endpoints, to.live.connection));
+  const cluster = await connectV3(await clusterOptions(to.live.endpoints, to.live.connection), run.signal);
   try {
     return (await cluster.status()).dbSize;
   } finally {

@@ -65,7 +65,7 @@ export async function writeLive(
   }
   if (api === 'v2') refuseForV2(options);
   const connection = await clusterOptions(target.endpoints, target.connection);
-  const cluster = api === 'v2' ? connectV2(connection) : await connectV3(connection);
+  const cluster = api === 'v2' ? connectV2(connection) : await connectV3(connection, run.signal);
   try {
     const written = await tellingOfParts(run, (told) =>
       'call' in cluster ? remembered(source, cluster, options, told) : restoreLiveV2(source, cluster, options, told),
@@ -92,7 +92,7 @@ export async function isEmptyTarget(
   mapping: KeyMapping | undefined,
   run: RunContext,
 ): Promise<boolean> {
-  const cluster = await connectV3(await clusterOptions(endpoints, connection));
+  const cluster = await connectV3(await clusterOptions(endpoints, connection), run.signal);
   try {
     return await holdsNothing(cluster, selection, mapping, run);
   } finally {

@@ -18,7 +18,7 @@ import type { SourceRequest } from './source.js';
  */
 export async function openLive(request: SourceRequest, endpoints: readonly string[], run: RunContext): Promise<Source> {
   const options = await clusterOptions(endpoints, request.connection);
-  const cluster = request.api === 'v2' ? connectV2(options) : await connectV3(options);
+  const cluster = request.api === 'v2' ? connectV2(options) : await connectV3(options, run.signal);
   try {
     const source = 'call' in cluster ? await openV3(request, cluster, run) : await openV2(request, cluster, run);
     return closing(source, () => cluster.close());

@@ -24,3 +24,24 @@ export interface RunContext {
 export function quietRun(signal: AbortSignal = new AbortController().signal): RunContext {
   return { signal, progress: () => {}, warn: () => {} };
 }
+
+/**
+ * Waits for something that cannot be stopped itself, but no longer than until the signal is aborted.
+ *
+ * @returns what the work resolves to
+ * @throws the signal's reason as soon as it is aborted; else what the work throws
+ */
+export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  let stop = (): void => {};
+  const stopped = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([stopped, work]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
