@@ -1,6 +1,6 @@
 import type { RecordOrder } from '../model/source.js';
-
-const SLASH = 0x2f;
+import { compareTreeSpans } from '../model/tree-path.js';
+import { compareKeys as compareBytes } from '../sort/key.js';
 
 /**
  * Compares two keys in the order of an archive's records. `key` and `revision` go by bytes. `tree`
@@ -14,16 +14,6 @@ export function compareKeys(order: RecordOrder, a: Buffer, b: Buffer): number {
 
 /** `compareKeys` of two parts of buffers. */
 export function compareSpans(order: RecordOrder, a: Buffer, aStart: number, aEnd: number, b: Buffer, bStart: number, bEnd: number): number {
-  const common = Math.min(aEnd - aStart, bEnd - bStart);
-  for (let i = 0; i < common; i++) {
-    const x = a[aStart + i] as number;
-    const y = b[bStart + i] as number;
-    if (x === y) continue;
-    if (order === 'tree') {
-      if (x === SLASH) return -1;
-      if (y === SLASH) return 1;
-    }
-    return x - y;
-  }
-  return aEnd - aStart - (bEnd - bStart);
+  const compare = order === 'tree' ? compareTreeSpans : compareBytes;
+  return compare(a, aStart, aEnd, b, bStart, bEnd);
 }

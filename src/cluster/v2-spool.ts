@@ -3,6 +3,7 @@ import { type FileHandle, open, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
+import { doubled } from '../model/doubled.js';
 import type { TreeNode } from '../model/node.js';
 import { encodeNode, nodeLength, writeNode } from '../wire/node.js';
 import { readAhead } from '../wire/read-ahead.js';
@@ -208,10 +209,4 @@ export class NodeSpool {
 
 function newBlock(): Buffer {
   return Buffer.allocUnsafeSlow(BLOCK + BLOCK / 4);
-}
-
-function doubled(array: Uint32Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
-  const grown = new Uint32Array(2 * array.length);
-  grown.set(array);
-  return grown;
 }

@@ -1,8 +1,9 @@
 import type { RecordBatch } from '../model/batch.js';
 import type { Api } from '../model/source.js';
+import { compareTreeSpans } from '../model/tree-path.js';
 import { compareKeys } from '../sort/key.js';
 import { type ChangedPart, PartComparer, sameBytes } from './parts.js';
-import { type CompareKeys, comparePaths, Side } from './side.js';
+import { type CompareKeys, Side } from './side.js';
 
 export interface CompareOptions {
   /** Of both sides: v3 records are in key order, v2 nodes in tree order. */
@@ -68,7 +69,7 @@ async function* merge(
   { api, revisions = false, leases = false, names = ['left', 'right'] }: CompareOptions,
   counts: Counts,
 ): AsyncGenerator<Difference> {
-  const order = api === 'v2' ? comparePaths : compareKeys;
+  const order = api === 'v2' ? compareTreeSpans : compareKeys;
   const parts = new PartComparer(api, { revisions, leases });
   const left = new Side(names[0], leftBatches, order);
   const right = new Side(names[1], rightBatches, order);

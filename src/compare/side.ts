@@ -1,6 +1,5 @@
 import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
-import { compareTreePaths } from '../model/tree-path.js';
 import type { compareKeys } from '../sort/key.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 
@@ -8,10 +7,6 @@ const NOTHING: Buffer = Buffer.alloc(0);
 
 /** The order of two keys, given as stretches of bytes: negative, zero or positive. */
 export type CompareKeys = typeof compareKeys;
-
-/** The order of v2 paths: parents before children, siblings by bytes. */
-export const comparePaths: CompareKeys = (a, aStart, aEnd, b, bStart, bEnd) =>
-  compareTreePaths(a.subarray(aStart, aEnd), b.subarray(bStart, bEnd));
 
 /** One side of a comparison, read record by record and held to its order. */
 export class Side {

@@ -1,3 +1,5 @@
+import { doubled } from '../model/doubled.js';
+
 const FIRST_SIZE = 1024;
 
 /** Lease ids in eight bytes each: a cluster may have millions. To be added in their order, as signed integers. */
@@ -6,11 +8,7 @@ export class LeaseIds {
   #count = 0;
 
   add(id: bigint): void {
-    if (this.#count === this.#ids.length) {
-      const larger = new BigInt64Array(2 * this.#count);
-      larger.set(this.#ids);
-      this.#ids = larger;
-    }
+    if (this.#count === this.#ids.length) this.#ids = doubled(this.#ids);
     this.#ids[this.#count++] = id;
   }
 

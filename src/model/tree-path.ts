@@ -1,5 +1,6 @@
 const SLASH = 0x2f;
 const UNDERSCORE = 0x5f;
+
 /**
  * Compares two paths in tree order: parents before children, siblings by the bytes of their names.
  * That is the order of bytes, if `/` came before every other byte.
@@ -7,16 +8,21 @@ const UNDERSCORE = 0x5f;
  * @returns negative, 0 or positive
  */
 export function compareTreePaths(a: Uint8Array, b: Uint8Array): number {
-  const shorter = Math.min(a.length, b.length);
+  return compareTreeSpans(a, 0, a.length, b, 0, b.length);
+}
+
+/** `compareTreePaths` of two stretches of bytes. */
+export function compareTreeSpans(a: Uint8Array, aStart: number, aEnd: number, b: Uint8Array, bStart: number, bEnd: number): number {
+  const shorter = Math.min(aEnd - aStart, bEnd - bStart);
   for (let i = 0; i < shorter; i++) {
-    const x = a[i] as number;
-    const y = b[i] as number;
+    const x = a[aStart + i] as number;
+    const y = b[bStart + i] as number;
     if (x === y) continue;
     if (x === SLASH) return -1;
     if (y === SLASH) return 1;
     return x - y;
   }
-  return a.length - b.length;
+  return aEnd - aStart - (bEnd - bStart);
 }
 
 /** True when `path` lies under the directory `parent` (and is not that directory itself). */

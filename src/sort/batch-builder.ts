@@ -1,4 +1,5 @@
 import type { RecordBatch } from '../model/batch.js';
+import { doubled } from '../model/doubled.js';
 import { type Area, copyInto } from './slab.js';
 
 const FIRST_CAPACITY = 1024;
@@ -84,11 +85,7 @@ export class BatchBuilder {
   }
 
   #grow(): void {
-    const starts = new Uint32Array(this.#count * 2);
-    const ends = new Uint32Array(this.#count * 2);
-    starts.set(this.#starts);
-    ends.set(this.#ends);
-    this.#starts = starts;
-    this.#ends = ends;
+    this.#starts = doubled(this.#starts);
+    this.#ends = doubled(this.#ends);
   }
 }

@@ -1,4 +1,5 @@
 import { FerryError } from '../errors.js';
+import { doubled } from '../model/doubled.js';
 import { BRANCH_PAGE, ELEMENT_BYTES, LEAF_PAGE, PAGE_HEADER_BYTES } from './bbolt-meta.js';
 
 /** Most elements of a page; 0xFFFF has a meaning of its own in bbolt. */
@@ -145,12 +146,8 @@ class OpenLeaf {
   }
 
   #grow(): void {
-    const keySizes = new Uint32Array(2 * this.count);
-    const valueSizes = new Uint32Array(2 * this.count);
-    keySizes.set(this.#keySizes);
-    valueSizes.set(this.#valueSizes);
-    this.#keySizes = keySizes;
-    this.#valueSizes = valueSizes;
+    this.#keySizes = doubled(this.#keySizes);
+    this.#valueSizes = doubled(this.#valueSizes);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { LeaseTtlRule, TtlWish } from '../convert/lease-ttl.js';
 import { ttlWish } from '../convert/lease-ttl.js';
+import { doubled } from '../model/doubled.js';
 import type { Lease } from '../model/lease.js';
 import type { Source } from '../model/source.js';
 
@@ -116,16 +117,12 @@ export class LeaseTable {
   }
 
   #grow(): void {
-    this.#ids = twice(this.#ids);
-    this.#granted = twice(this.#granted);
-    this.#remaining = twice(this.#remaining);
-    this.#targets = twice(this.#targets);
-    const seenAt = new Float64Array(this.#seenAt.length * 2);
-    seenAt.set(this.#seenAt);
-    this.#seenAt = seenAt;
-    const ready = new Uint8Array(this.#targets.length);
-    ready.set(this.#ready);
-    this.#ready = ready;
+    this.#ids = doubled(this.#ids);
+    this.#granted = doubled(this.#granted);
+    this.#remaining = doubled(this.#remaining);
+    this.#targets = doubled(this.#targets);
+    this.#seenAt = doubled(this.#seenAt);
+    this.#ready = doubled(this.#ready);
   }
 
   /** Sources list leases by id; one that does not costs a sort. */
@@ -141,10 +138,4 @@ export class LeaseTable {
     this.#remaining = BigInt64Array.from(order, (i) => remaining[i] as bigint);
     this.#seenAt = Float64Array.from(order, (i) => seenAt[i] as number);
   }
-}
-
-function twice(column: BigInt64Array<ArrayBuffer>): BigInt64Array<ArrayBuffer> {
-  const grown = new BigInt64Array(column.length * 2);
-  grown.set(column);
-  return grown;
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -7,8 +7,9 @@ import { openDirectoryStore } from '../../src/storage/directory-store.js';
 import { thisProcess } from '../../src/storage/lock-owner.js';
 import { encodeLock, type LockRecord } from '../../src/storage/lock-record.js';
 import { Repository } from '../../src/storage/repository.js';
-import { encodeSummary, parseSummary, type StoredSummary, summaryOfAccount } from '../../src/storage/stored-summary.js';
+import { encodeSummary, parseSummary, summaryOfAccount } from '../../src/storage/stored-summary.js';
 import { smallArchive } from '../archive/samples.js';
+import { addArchive, newRepository, SUMMARY } from '../support/repository.js';
 import { temporaryDirectory } from '../support/temp.js';
 
 const directory = temporaryDirectory();
@@ -19,28 +20,7 @@ let count = 0;
 
 async function emptyRepository(): Promise<{ path: string; repository: Repository }> {
   const path = join(directory, String(++count));
-  mkdirSync(path);
-  return { path, repository: new Repository(await openDirectoryStore(path, { create: false })) };
-}
-
-const SUMMARY: StoredSummary = {
-  api: 'v3',
-  revision: 2n ** 60n,
-  records: 1,
-  leases: 0,
-  rawBytes: 5,
-  digests: { records: 'a'.repeat(64), values: 'b'.repeat(64) },
-  size: 3,
-  sha256: 'c'.repeat(64),
-  source: { kind: 'live', location: 'http://h:2379', clusterId: 'cafe', serverVersion: '3.5.16' },
-  verified: { bytes: 1_000 },
-};
-
-async function add(repository: Repository, name: string, time: number, revision = 1n): Promise<void> {
-  const archive = await repository.create({ name, time, revision, encrypted: false }, run);
-  await archive.write(Buffer.from('abc'));
-  await archive.finish();
-  await repository.describe(archive, SUMMARY);
+  return { path, repository: await newRepository(path) };
 }
 
 describe('a repository', () => {
@@ -51,7 +31,7 @@ describe('a repository', () => {
       ['a', 2_000],
       ['a', 1_000],
     ] as const)
-      await add(repository, name, time);
+      await addArchive(repository, name, time);
     writeFileSync(join(path, 'README'), '');
     const archives = await repository.archives();
     expect(archives.map(({ name, time }) => [name, time])).toEqual([
@@ -65,13 +45,13 @@ describe('a repository', () => {
   test('chooses by NAME and time', async () => {
     const { repository } = await emptyRepository();
     await expect(repository.choose({})).rejects.toMatchObject({ code: 'empty-repository' });
-    await add(repository, 'a', 1_000);
-    await add(repository, 'a', 2_000);
+    await addArchive(repository, 'a', 1_000);
+    await addArchive(repository, 'a', 2_000);
     expect(await repository.choose({})).toMatchObject({ time: 2_000 });
     expect(await repository.choose({ at: 1_999 })).toMatchObject({ time: 1_000 });
     expect(await repository.choose({ at: 2_000 })).toMatchObject({ time: 2_000 });
     await expect(repository.choose({ at: 999 })).rejects.toMatchObject({ code: 'not-found' });
-    await add(repository, 'b', 3_000);
+    await addArchive(repository, 'b', 3_000);
     await expect(repository.choose({})).rejects.toMatchObject({ code: 'usage' });
     expect(await repository.choose({ name: 'b' })).toMatchObject({ time: 3_000 });
     await expect(repository.choose({ name: 'c' })).rejects.toMatchObject({ code: 'not-found' });
@@ -89,15 +69,15 @@ describe('a repository', () => {
         return store.open(name);
       },
     });
-    await expect(add(repository, 'a', 1_000)).rejects.toMatchObject({ code: 'damaged' });
+    await expect(addArchive(repository, 'a', 1_000)).rejects.toMatchObject({ code: 'damaged' });
     expect(readdirSync(path)).toEqual(['.etcdferry']);
   });
 
   test('never overwrites, and does not offer to', async () => {
     const { repository } = await emptyRepository();
-    await add(repository, 'a', 1_000);
+    await addArchive(repository, 'a', 1_000);
     const taken = { code: 'in-the-way', hint: expect.stringMatching(/nothing is overwritten/) };
-    await expect(add(repository, 'a', 1_000)).rejects.toMatchObject(taken);
+    await expect(addArchive(repository, 'a', 1_000)).rejects.toMatchObject(taken);
     const name = { name: 'a', time: 2_000, revision: 1n, encrypted: false };
     const [first, second] = [await repository.create(name, run), await repository.create(name, run)];
     await first.finish();
@@ -107,7 +87,7 @@ describe('a repository', () => {
 
   test('keeps when an archive passed, and forgets it when it is found damaged', async () => {
     const { repository } = await emptyRepository();
-    await add(repository, 'a', 1_000);
+    await addArchive(repository, 'a', 1_000);
     const archive = await repository.choose({});
     await repository.markUnchanged(archive, 77_000);
     // An archive of an earlier time found it unchanged later.
@@ -239,7 +219,7 @@ describe('locks', () => {
 
   test('clear away what dead runs left of their NAME, and no more', async () => {
     const { repository, path } = await emptyRepository();
-    await add(repository, 'a', 1_000);
+    await addArchive(repository, 'a', 1_000);
     await repository.create({ name: 'a', time: 2_000, revision: 1n, encrypted: false }, run);
     await repository.create({ name: 'b', time: 2_000, revision: 1n, encrypted: false }, run);
     const unfinished = () => readdirSync(join(path, '.etcdferry/unfinished')).map((name) => name.slice(0, 2));

@@ -8,14 +8,15 @@ import type { StoredSummary } from '../../src/storage/stored-summary.js';
 /** A summary of an archive that nobody opens. */
 export const SUMMARY: StoredSummary = {
   api: 'v3',
-  revision: 1n,
+  // More than a double holds.
+  revision: 2n ** 60n,
   records: 1,
   leases: 0,
   rawBytes: 5,
   digests: { records: 'a'.repeat(64), values: 'b'.repeat(64) },
   size: 3,
   sha256: 'c'.repeat(64),
-  source: { kind: 'live', location: 'http://h:2379' },
+  source: { kind: 'live', location: 'http://h:2379', clusterId: 'cafe', serverVersion: '3.5.16' },
   verified: { bytes: 1_000 },
 };
 
