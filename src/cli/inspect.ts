@@ -15,7 +15,7 @@ const build = (yargs: Argv) =>
   yargs
     .positional('location', { type: 'string', describe: 'What to look into: an archive, a snapshot file, a data dir, a live cluster' })
     .options({
-      depth: { type: 'number', default: 2, describe: 'How many parts of a key make a prefix' },
+      depth: { type: 'number', default: 2, describe: 'How many parts of a key make a prefix; keys no deeper count in what they lie in' },
       ...readOptions,
       ...selectionOptions,
       ...objectOptions,

@@ -7,8 +7,9 @@ import type { RunContext } from '../model/run.js';
 import type { Source, SourceInfo } from '../model/source.js';
 import { type Entry, entriesOf } from './entries.js';
 
-/** Keys and bytes below one prefix. */
+/** Keys and bytes below one prefix: whatever is not counted below a longer one. */
 export interface PrefixTotals {
+  /** Ends in `/`; empty for keys without one. */
   readonly prefix: Buffer;
   readonly records: number;
   /** Keys and values together, in bytes. */
@@ -48,7 +49,7 @@ export interface ObjectTotals {
 export interface Inspection {
   readonly source: SourceInfo;
   readonly totals: SizeTotals;
-  /** The largest first; what is beyond `MAX_PREFIXES` is summed under an empty prefix, last. */
+  /** The largest first; keys without a prefix and what is beyond `MAX_PREFIXES` are summed under an empty one, last. */
   readonly prefixes: readonly PrefixTotals[];
   /** Kubernetes' objects, the most bytes first; empty where there are none. */
   readonly objects: readonly ObjectTotals[];
@@ -59,11 +60,12 @@ export interface Inspection {
 
 /** Prefixes counted apart; keys need not have many in common. */
 const MAX_PREFIXES = 10_000;
+const SLASH = 0x2f;
 
 /**
  * Reads a whole source and says what is in it.
  *
- * @param depth how many parts of a key, separated by `/`, make a prefix
+ * @param depth how many parts of a key, each with a `/` behind it, make a prefix at the most
  * @throws FerryError as the source does
  */
 export async function inspect(request: SourceRequest, depth: number, run: RunContext): Promise<Inspection> {
@@ -161,8 +163,8 @@ class PrefixCounter {
   }
 
   add(entry: Entry): void {
-    const prefix = entry.key.toString('latin1', 0, prefixLength(entry.key, this.#depth));
-    let count = this.#counts.get(prefix);
+    const prefix = prefixOf(entry, this.#depth);
+    let count = prefix === '' ? this.#rest : this.#counts.get(prefix);
     if (count === undefined) {
       if (this.#counts.size < MAX_PREFIXES) {
         count = { records: 0, bytes: 0 };
@@ -203,13 +205,18 @@ class ObjectCounter {
   }
 }
 
-/** Length of the first `depth` parts of a key, with the slash that ends them; a leading slash is no part. */
-function prefixLength(key: Buffer, depth: number): number {
-  let at = key[0] === 0x2f ? 1 : 0;
+/**
+ * The first `depth` parts of a key, as far as a slash ends them; a leading slash is no part. So what is
+ * no deeper is counted in what it lies in, as `du --max-depth` counts files; a directory in itself.
+ *
+ * @returns a character for each byte
+ */
+function prefixOf({ key, dir }: Entry, depth: number): string {
+  let at = key[0] === SLASH ? 1 : 0;
   for (let part = 0; part < depth; part++) {
-    const slash = key.indexOf(0x2f, at);
-    if (slash < 0) return key.length;
+    const slash = key.indexOf(SLASH, at);
+    if (slash < 0) return dir ? `${key.toString('latin1')}/` : key.toString('latin1', 0, at);
     at = slash + 1;
   }
-  return at;
+  return key.toString('latin1', 0, at);
 }
