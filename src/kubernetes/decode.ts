@@ -1,7 +1,7 @@
 import { FerryError } from '../errors.js';
 import { cborToJson, isCbor } from './codec/cbor.js';
 import { decodeAs, decodeExactly, type ExactJson } from './codec/decode-message.js';
-import { type Envelope, hasEnvelope, openEnvelope } from './codec/envelope.js';
+import { type Envelope, hasEnvelope, isPlainEnvelope, openEnvelope } from './codec/envelope.js';
 import { isJson } from './codec/json-check.js';
 import { characterLength } from './codec/json-output.js';
 import { compactJson } from './codec/json-tree.js';
@@ -63,7 +63,8 @@ function decodeProtobuf(bytes: Buffer): StoredValue {
   if (found.union === undefined || envelope.contentEncoding !== '' || envelope.contentType !== '') return opaque(bytes, envelope);
   const value = { format: 'protobuf', apiVersion, kind, isKnownKind: true } as const;
   const exact = decodeExactly(found, bytes, rawStart, rawEnd);
-  if (exact !== undefined) return { ...value, json: exact.json, unknownFields: 0, release: releaseOf(exact) };
+  if (exact !== undefined)
+    return { ...value, json: exact.json, unknownFields: 0, release: isPlainEnvelope(bytes, envelope) ? releaseOf(exact) : undefined };
   const normal = normalize(found.union, bytes.subarray(rawStart, rawEnd));
   const json = decodeAs(found, found.union, normal.bytes, 0, normal.bytes.length);
   if (json === undefined) throw new FerryError('damaged', `a stored ${kind} of ${apiVersion} holds a value that JSON cannot show`);

@@ -101,6 +101,21 @@ describe('decodeStored', () => {
     expect(String(decodeStored(stored).json)).toContain('"name":"p\\ufffd"');
   });
 
+  test("a field more around the object, or one in another place, is no release's writing", () => {
+    const stored = encodeStored(pod).bytes;
+    expect(decodeStored(stored).release).toBeDefined();
+    const field = Buffer.from([0x48, 1]);
+    const type = stored.subarray(4, stored.indexOf(0x12, 4 + 2 + (stored[5] as number)));
+    const others = [
+      Buffer.concat([stored, field]),
+      Buffer.concat([stored.subarray(0, 4), field, stored.subarray(4)]),
+      Buffer.concat([stored.subarray(0, 4), type, stored.subarray(4)]),
+      stored.subarray(0, -2),
+      Buffer.concat([stored.subarray(0, -4), stored.subarray(-2), stored.subarray(-4, -2)]),
+    ];
+    for (const other of others) expect(decodeStored(other)).toMatchObject({ kind: 'Pod', release: undefined });
+  });
+
   test('a kind that no release knows is named, and kept as it is', () => {
     const stored = Buffer.concat([
       ENVELOPE_PREFIX,

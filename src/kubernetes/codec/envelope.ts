@@ -44,6 +44,28 @@ export function openEnvelope(bytes: Buffer): Envelope {
   return envelope;
 }
 
+const heads = new Map<string, Buffer>();
+/** Behind the message: two empty fields. */
+const TAIL: Buffer = Buffer.from([0x1a, 0, 0x22, 0]);
+
+/**
+ * Whether the envelope of an object of a known kind is, byte for byte, the one that `wrapInEnvelope` makes:
+ * no field more, and none in another place.
+ */
+export function isPlainEnvelope(bytes: Buffer, { apiVersion, kind, rawStart, rawEnd }: Envelope): boolean {
+  const name = `${apiVersion} ${kind}`;
+  let head = heads.get(name);
+  if (head === undefined) {
+    head = Buffer.concat([ENVELOPE_PREFIX, typeField(apiVersion, kind), Buffer.from([0x12])]);
+    heads.set(name, head);
+  }
+  return (
+    rawStart === head.length + varintLength(rawEnd - rawStart) &&
+    bytes.compare(head, 0, head.length, 0, head.length) === 0 &&
+    bytes.compare(TAIL, 0, TAIL.length, rawEnd) === 0
+  );
+}
+
 function typeMeta(bytes: Buffer, start: number, end: number, into: { apiVersion: string; kind: string }): void {
   for (let at = start; at < end; ) {
     const tag = varint32At(bytes, at, end);
@@ -75,14 +97,17 @@ export function wrapInEnvelope(
   envelope: Pick<Envelope, 'apiVersion' | 'kind' | 'contentEncoding' | 'contentType'>,
   raw: Uint8Array,
 ): Buffer {
-  const type = Buffer.concat([field(0x0a, Buffer.from(envelope.apiVersion)), field(0x12, Buffer.from(envelope.kind))]);
   return Buffer.concat([
     ENVELOPE_PREFIX,
-    field(0x0a, type),
+    typeField(envelope.apiVersion, envelope.kind),
     field(0x12, raw),
     field(0x1a, Buffer.from(envelope.contentEncoding)),
     field(0x22, Buffer.from(envelope.contentType)),
   ]);
+}
+
+function typeField(apiVersion: string, kind: string): Buffer {
+  return field(0x0a, Buffer.concat([field(0x0a, Buffer.from(apiVersion)), field(0x12, Buffer.from(kind))]));
 }
 
 function field(tag: number, value: Uint8Array): Buffer {
