@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
+import { setImmediate } from 'node:timers/promises';
 import type { RecordBatch } from '../../src/model/batch.js';
 import type { KeyValue } from '../../src/model/keyvalue.js';
 import type { Lease } from '../../src/model/lease.js';
@@ -10,7 +11,9 @@ import { decodeKeyValue } from '../../src/wire/keyvalue.js';
 import { memorySource, testdata } from './bytes.js';
 
 /** Opens the bytes of a snapshot file as a source. */
-export function snapshotSource(file: Buffer, options: Partial<SnapshotFileOptions> = {}): Promise<Source> {
+export async function snapshotSource(file: Buffer, options: Partial<SnapshotFileOptions> = {}): Promise<Source> {
+  // Bytes in memory never wait: without a turn of the event loop what weak references point to is kept, megabytes a file.
+  await setImmediate();
   return openSnapshotFile(memorySource(file), { location: 'memory', selection: EVERYTHING, tmpDir: tmpdir(), ...options }, quietRun());
 }
 
