@@ -1,5 +1,5 @@
 import { type EtcdBinaries, EtcdServer, freePort } from '../support/etcd.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { caseFile, expectSameAsSource, expectWholeOrNothing, finish, type LiveGround } from './live.js';
 import { pick, type Random } from './mutate.js';
 import { expectClear, type Fault } from './outcome.js';
@@ -60,14 +60,6 @@ class Trio implements AsyncDisposable {
   }
 }
 
-function once(bytes: number, act: () => void): (proxy: TcpProxy, length: number) => void {
-  let passed = 0;
-  return (_, length) => {
-    if (passed < bytes && passed + length >= bytes) act();
-    passed += length;
-  };
-}
-
 /** Clusters of three that lose their leader, or have a member away. */
 export function clusterFaults(ground: LiveGround): Fault[] {
   const { version } = ground.etcd;
@@ -95,7 +87,7 @@ async function backupWithoutLeader(ground: LiveGround, random: Random): Promise<
   await finish(ground, trio.endpoints, 'filling a cluster');
   const leader = await trio.leader();
   const { how, act } = lose(leader, random);
-  const proxies = await Promise.all(trio.members.map(({ server }) => TcpProxy.start(server.port, once(random(TRAFFIC / 2), act))));
+  const proxies = await Promise.all(trio.members.map(({ server }) => TcpProxy.start(server.port, afterBytes(random(TRAFFIC / 2), act))));
   const target = caseFile(ground);
   const from = proxies.map(({ endpoint }) => endpoint).join();
   const run = await faultRun(['backup', '--from', from, '--to', target, '--json', ...TIMEOUTS]);
@@ -107,7 +99,7 @@ async function restoreWithoutLeader(ground: LiveGround, random: Random): Promise
   await using trio = await Trio.start(ground.etcd);
   const leader = await trio.leader();
   const { how, act } = lose(leader, random);
-  const proxies = await Promise.all(trio.members.map(({ server }) => TcpProxy.start(server.port, once(random(20_000), act))));
+  const proxies = await Promise.all(trio.members.map(({ server }) => TcpProxy.start(server.port, afterBytes(random(20_000), act))));
   const to = proxies.map(({ endpoint }) => endpoint).join();
   const run = await faultRun(['restore', '--from', ground.archive, '--to', to, ...TIMEOUTS]);
   for (const proxy of proxies) proxy.die();

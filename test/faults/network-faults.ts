@@ -1,5 +1,5 @@
 import { EtcdServer } from '../support/etcd.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { caseFile, expectSameAsSource, expectWholeOrNothing, finish, type LiveGround } from './live.js';
 import { pick, type Random } from './mutate.js';
 import { expectClear, type Fault, Unexpected } from './outcome.js';
@@ -18,21 +18,11 @@ const TROUBLES: Readonly<Record<string, Trouble>> = {
   stalled: (proxy) => proxy.stall(),
 };
 
-/** Does it once, after so many bytes have passed. */
-function after(bytes: number, trouble: Trouble): (proxy: TcpProxy, length: number) => void {
-  let passed = 0;
-  return (proxy, length) => {
-    const before = passed;
-    passed += length;
-    if (before < bytes && passed >= bytes) trouble(proxy);
-  };
-}
-
 /** A network between us and etcd that delays, cuts, stalls. */
 export function networkFaults(ground: LiveGround): Fault[] {
   const { version } = ground.etcd;
   const source = (random: Random, name: string): Promise<TcpProxy> =>
-    TcpProxy.start(ground.source.port, after(random(TRAFFIC), TROUBLES[name] as Trouble));
+    TcpProxy.start(ground.source.port, afterBytes(random(TRAFFIC), TROUBLES[name] as Trouble));
   return [
     ...Object.keys(TROUBLES).map((name) => ({
       name: `backup, etcd ${version}: connection ${name}`,
@@ -71,7 +61,7 @@ export function networkFaults(ground: LiveGround): Fault[] {
       run: async (random) => {
         await using server = await EtcdServer.start(ground.etcd);
         const name = pick(random, Object.keys(TROUBLES));
-        await using proxy = await TcpProxy.start(server.port, after(random(30_000), TROUBLES[name] as Trouble));
+        await using proxy = await TcpProxy.start(server.port, afterBytes(random(30_000), TROUBLES[name] as Trouble));
         const run = await faultRun(['restore', '--from', ground.archive, '--to', proxy.endpoint, ...TIMEOUTS]);
         expectClear(run, [0, 10], `restore, ${name}`);
         if (run.milliseconds > STALLED) throw new Unexpected(`${name}: ${Math.round(run.milliseconds)} ms until the end`);

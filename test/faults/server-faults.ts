@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EtcdServer } from '../support/etcd.js';
 import { mountTmpfs } from '../support/mount.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { archive } from './damaged-archives.js';
 import { caseFile, expectSameAsSource, expectWholeOrNothing, finish, KEYS, type LiveGround, recordsOf } from './live.js';
 import { pick, type Random } from './mutate.js';
@@ -13,16 +13,6 @@ const TRAFFIC = 4_500_000;
 /** A command's worth of time is short here, so that a dead server is told of soon. */
 const TIMEOUTS = ['--dial-timeout', '1s', '--command-timeout', '3s'];
 const BUSY = ['--limit-rate', '3M'];
-
-/** Tells when so many bytes have come through, once. */
-function when(bytes: number, act: () => void): (proxy: TcpProxy, length: number) => void {
-  let passed = 0;
-  return (_, length) => {
-    const before = passed;
-    passed += length;
-    if (before < bytes && passed >= bytes) act();
-  };
-}
 
 /** The same member again, on its port, with all it had. */
 function restarted(server: EtcdServer, args: readonly string[] = []): Promise<EtcdServer> {
@@ -51,7 +41,7 @@ async function killedUnderBackup(ground: LiveGround, random: Random): Promise<st
   await finish(ground, server.endpoint, 'filling a server');
   await using proxy = await TcpProxy.start(
     server.port,
-    when(random(TRAFFIC), () => void server.kill('SIGKILL')),
+    afterBytes(random(TRAFFIC), () => void server.kill('SIGKILL')),
   );
   const target = caseFile(ground);
   const via = pick(random, ['range', 'snapshot']);
@@ -66,7 +56,7 @@ async function killedUnderWrite(ground: LiveGround, random: Random, job: readonl
   await using server = await EtcdServer.start(ground.etcd);
   await using proxy = await TcpProxy.start(
     server.port,
-    when(random(20_000), () => void server.kill('SIGKILL')),
+    afterBytes(random(20_000), () => void server.kill('SIGKILL')),
   );
   const run = await faultRun([...job, '--to', proxy.endpoint, ...TIMEOUTS]);
   expectClear(run, [0, 10], 'server killed');
@@ -82,7 +72,7 @@ async function killedUnderMigration(ground: LiveGround, random: Random): Promise
   await using server = await EtcdServer.start(ground.etcd);
   await using proxy = await TcpProxy.start(
     server.port,
-    when(random(12_000), () => void server.kill('SIGKILL')),
+    afterBytes(random(12_000), () => void server.kill('SIGKILL')),
   );
   const job = ['migrate', '--from', tree, '--json', '--to'];
   const run = await faultRun([...job, proxy.endpoint, '--to-dial-timeout', '1s', '--to-command-timeout', '3s']);
@@ -130,7 +120,7 @@ async function compacted(ground: LiveGround, random: Random): Promise<string> {
   };
   await using proxy = await TcpProxy.start(
     server.port,
-    when(random(TRAFFIC), () => {
+    afterBytes(random(TRAFFIC), () => {
       compaction = compact();
     }),
   );
@@ -184,7 +174,7 @@ async function stopped(ground: LiveGround, random: Random): Promise<string> {
   let kill: (signal: NodeJS.Signals) => void = () => {};
   await using proxy = await TcpProxy.start(
     ground.source.port,
-    when(random(TRAFFIC), () => kill(signal)),
+    afterBytes(random(TRAFFIC), () => kill(signal)),
   );
   const run = await faultRun(['backup', '--from', proxy.endpoint, '--to', target, '--json'], {}, (killer) => {
     kill = killer;

@@ -73,3 +73,13 @@ export class TcpProxy implements AsyncDisposable {
     this.die();
   }
 }
+
+/** For `onBytes`: does it once, when so many bytes have come through. */
+export function afterBytes(bytes: number, act: (proxy: TcpProxy) => void): (proxy: TcpProxy, length: number) => void {
+  let passed = 0;
+  return (proxy, length) => {
+    const before = passed;
+    passed += length;
+    if (before <= bytes && passed > bytes) act(proxy);
+  };
+}
