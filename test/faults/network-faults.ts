@@ -1,37 +1,28 @@
 import { EtcdServer } from '../support/etcd.js';
-import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
+import { TcpProxy } from '../support/tcp-proxy.js';
 import { caseFile, expectSameAsSource, expectWholeOrNothing, finish, type LiveGround } from './live.js';
 import { pick, type Random } from './mutate.js';
-import { expectClear, type Fault, Unexpected } from './outcome.js';
+import { expectClear, type Fault } from './outcome.js';
 import { faultRun } from './run.js';
+import { expectSoon, inTrouble, TROUBLES } from './trouble.js';
 
 /** Bytes that a backup of the source receives, and a restore sends, about. */
 const TRAFFIC = 4_500_000;
 const TIMEOUTS = ['--dial-timeout', '1s', '--command-timeout', '2s'];
-/** A stalled server must be told of within a few of its timeouts. */
-const STALLED = 30_000;
-
-type Trouble = (proxy: TcpProxy) => void;
-const TROUBLES: Readonly<Record<string, Trouble>> = {
-  cut: (proxy) => proxy.cut(),
-  'cut for good': (proxy) => proxy.die(),
-  stalled: (proxy) => proxy.stall(),
-};
 
 /** A network between us and etcd that delays, cuts, stalls. */
 export function networkFaults(ground: LiveGround): Fault[] {
   const { version } = ground.etcd;
-  const source = (random: Random, name: string): Promise<TcpProxy> =>
-    TcpProxy.start(ground.source.port, afterBytes(random(TRAFFIC), TROUBLES[name] as Trouble));
+  const source = (random: Random, name: string): Promise<TcpProxy> => TcpProxy.start(ground.source.port, inTrouble(name, random(TRAFFIC)));
   return [
-    ...Object.keys(TROUBLES).map((name) => ({
+    ...TROUBLES.map((name) => ({
       name: `backup, etcd ${version}: connection ${name}`,
       run: async (random: Random) => {
         await using proxy = await source(random, name);
         const target = caseFile(ground);
         const via = pick(random, ['range', 'snapshot']);
         const run = await faultRun(['backup', '--from', proxy.endpoint, '--to', target, '--json', '--via', via, ...TIMEOUTS]);
-        if (run.milliseconds > STALLED) throw new Unexpected(`${Math.round(run.milliseconds)} ms until the end`);
+        expectSoon(run, name);
         return `--via ${via}: ${await expectWholeOrNothing(ground, run, target, [0, 10], `${name}, --via ${via}`)}`;
       },
     })),
@@ -60,11 +51,11 @@ export function networkFaults(ground: LiveGround): Fault[] {
       name: `restore, etcd ${version}: connection in trouble`,
       run: async (random) => {
         await using server = await EtcdServer.start(ground.etcd);
-        const name = pick(random, Object.keys(TROUBLES));
-        await using proxy = await TcpProxy.start(server.port, afterBytes(random(30_000), TROUBLES[name] as Trouble));
+        const name = pick(random, TROUBLES);
+        await using proxy = await TcpProxy.start(server.port, inTrouble(name, random(30_000)));
         const run = await faultRun(['restore', '--from', ground.archive, '--to', proxy.endpoint, ...TIMEOUTS]);
         expectClear(run, [0, 10], `restore, ${name}`);
-        if (run.milliseconds > STALLED) throw new Unexpected(`${name}: ${Math.round(run.milliseconds)} ms until the end`);
+        expectSoon(run, name);
         if (run.exit === 0) await expectSameAsSource(ground, server.endpoint, name);
         else await finish(ground, server.endpoint, name);
         return `${name}: ${run.exit === 0 ? 'whole (0)' : 'failed in words (10), finished when run again'}`;

@@ -1,9 +1,8 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EtcdServer } from '../support/etcd.js';
-import { mountTmpfs } from '../support/mount.js';
 import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
-import { archive } from './damaged-archives.js';
+import { fullDiskFault } from './full-disk.js';
 import { caseFile, expectSameAsSource, expectWholeOrNothing, finish, KEYS, type LiveGround, recordsOf } from './live.js';
 import { pick, type Random } from './mutate.js';
 import { expectClear, type Fault, Unexpected } from './outcome.js';
@@ -15,7 +14,7 @@ const TIMEOUTS = ['--dial-timeout', '1s', '--command-timeout', '3s'];
 const BUSY = ['--limit-rate', '3M'];
 
 /** The same member again, on its port, with all it had. */
-function restarted(server: EtcdServer, args: readonly string[] = []): Promise<EtcdServer> {
+export function restarted(server: EtcdServer, args: readonly string[] = []): Promise<EtcdServer> {
   return EtcdServer.start(server.etcd, { dataDir: server.dataDir, clientPort: server.port, args });
 }
 
@@ -26,13 +25,12 @@ export function serverFaults(ground: LiveGround): Fault[] {
   return [
     { name: named('backup: server killed'), run: (random) => killedUnderBackup(ground, random) },
     { name: named('restore: server killed'), run: (random) => killedUnderWrite(ground, random, ['restore', '--from', ground.archive]) },
-    { name: named('migrate: server killed'), run: (random) => killedUnderMigration(ground, random) },
     { name: named('restore: no space (NOSPACE)'), run: (random) => noSpace(ground, random) },
     { name: named('backup: compacted meanwhile'), run: (random) => compacted(ground, random) },
     { name: named('auth token expires'), run: (random) => expiring(ground, random) },
     { name: named('we are stopped or killed'), run: (random) => stopped(ground, random) },
     { name: named('clock set back'), run: (random) => clockSetBack(ground, random) },
-    ...(mountable(work) ? [{ name: named('disk full'), run: (random: Random) => diskFull(ground, random) }] : []),
+    ...fullDiskFault(named('disk full'), work, 64_000, 4_100_000, (disk, random) => filling(ground, disk, random)),
   ];
 }
 
@@ -64,33 +62,6 @@ async function killedUnderWrite(ground: LiveGround, random: Random, job: readonl
   await using back = await restarted(server);
   await finish(ground, back.endpoint, 'after a kill');
   return run.exit === 0 ? 'whole (0)' : 'failed in words (10), finished when run again';
-}
-
-async function killedUnderMigration(ground: LiveGround, random: Random): Promise<string> {
-  const tree = join(ground.work, 'tree.tar');
-  writeFileSync(tree, archive('v1-tree.tar'));
-  await using server = await EtcdServer.start(ground.etcd);
-  await using proxy = await TcpProxy.start(
-    server.port,
-    afterBytes(random(12_000), () => void server.kill('SIGKILL')),
-  );
-  const job = ['migrate', '--from', tree, '--json', '--to'];
-  const run = await faultRun([...job, proxy.endpoint, '--to-dial-timeout', '1s', '--to-command-timeout', '3s']);
-  expectClear(run, [0, 3, 10], 'server killed');
-  await server.kill('SIGKILL');
-  await using back = await restarted(server);
-  const second = await faultRun([...job, back.endpoint]);
-  // A server that was killed gives its leases their whole TTL again when it is back, and the proof tells of it.
-  const { proof } = JSON.parse(second.stdout.toString()) as { proof?: { differing: number; strayLeases: number } };
-  const leasesAlone = proof !== undefined && proof.differing === 0 && proof.strayLeases > 0;
-  expectClear(second, leasesAlone ? [0, 3, 4] : [0, 3], `migrated again: ${second.stdout.toString().slice(0, 3000)}`);
-  const third = JSON.parse((await faultRun([...job, back.endpoint])).stdout.toString()) as {
-    keys: number;
-    written: { written: number; equal: number };
-  };
-  if (third.written.written !== 0 || third.written.equal !== third.keys) throw new Unexpected(`not all of it: ${JSON.stringify(third)}`);
-  const again = leasesAlone ? 'finished when run again, leases that begin anew told of (4)' : 'finished when run again';
-  return run.exit === 10 ? `failed in words (10), ${again}` : `done (${run.exit}), ${again}`;
 }
 
 async function noSpace(ground: LiveGround, random: Random): Promise<string> {
@@ -209,32 +180,6 @@ async function clockSetBack(ground: LiveGround, random: Random): Promise<string>
   expectClear(await faultRun(['restore', '--from', ground.archive, '--to', server.endpoint], env), [0], 'restore, clock set back');
   await expectSameAsSource(ground, server.endpoint, 'clock set back');
   return 'whole (0)';
-}
-
-function mountable(work: string): boolean {
-  const path = join(work, 'probe');
-  mkdirSync(path, { recursive: true });
-  const unmount = mountTmpfs(path, 'size=64k', 'a full disk');
-  unmount?.();
-  return unmount !== undefined;
-}
-
-async function diskFull(ground: LiveGround, random: Random): Promise<string> {
-  const disk = join(ground.work, 'disk');
-  mkdirSync(disk, { recursive: true });
-  const unmount = mountTmpfs(disk, `size=${64 + random(4000)}k`, 'a full disk');
-  if (unmount === undefined) return 'not tried';
-  try {
-    const [what, run] = await filling(ground, disk, random);
-    if (run.exit === 0) return `${what}: it was enough (0)`;
-    expectClear(run, [1], `${what}, disk full`);
-    if (!/no space|bytes left/.test(run.stderr)) throw new Unexpected(`no word of space: ${run.stderr}`);
-    const left = readdirSync(disk);
-    if (left.length > 0) throw new Unexpected(`${what}: left ${left.join(', ')}`);
-    return `${what}: failed in words (1), nothing left`;
-  } finally {
-    unmount();
-  }
 }
 
 async function filling(ground: LiveGround, disk: string, random: Random): Promise<[string, FaultRun]> {
