@@ -2,6 +2,7 @@ import { expect } from 'vitest';
 import { keysAndValues } from './compare.js';
 import type { EtcdServer } from './etcd.js';
 import type { ApiNode } from './v2-tree.js';
+import { v3 } from './v3-workload.js';
 
 /** What of a node, or of a key, has to survive a move. */
 export interface Moved {
@@ -53,7 +54,7 @@ function earliest(tree: MovedTree, path: string): number | undefined {
   return known.length === 0 ? undefined : Math.min(...known);
 }
 
-/** Every key of a v3 server, told by etcdctl; a lease's end is asked with `lease timetolive`. */
+/** Every key of a v3 server, told by etcdctl; a lease's end by its gateway. */
 export async function keysOfServer(server: EtcdServer): Promise<MovedTree> {
   const keys = new Map<string, Moved>();
   const ends = new Map<string, number>();
@@ -67,9 +68,9 @@ export async function keysOfServer(server: EtcdServer): Promise<MovedTree> {
 
 async function endOf(server: EtcdServer, lease: string): Promise<number> {
   const asked = Date.now();
-  const answer = JSON.parse(await server.etcdctl('lease', 'timetolive', BigInt(lease).toString(16), '-w', 'json')) as { ttl: number };
+  const { TTL } = (await v3(server.endpoint, 'lease/timetolive', { ID: lease })) as { TTL?: string };
   // Whole seconds, the rest cut off, at some time between question and answer.
-  return (asked + Date.now()) / 2 + answer.ttl * 1000 + 500;
+  return (asked + Date.now()) / 2 + Number(TTL) * 1000 + 500;
 }
 
 function text(base64: string): string {
