@@ -34,7 +34,8 @@ export async function liveGround(work: string, etcd: EtcdBinaries): Promise<Live
   return { work, etcd, source, archive, values: digestOf(made) };
 }
 
-function digestOf(run: FaultRun): string {
+/** The digest of keys and values in an archive, by what `--json` said. */
+export function digestOf(run: FaultRun): string {
   return (JSON.parse(run.stdout.toString()) as { archive: { digests: { values: string } } }).archive.digests.values;
 }
 
@@ -46,7 +47,7 @@ export function recordsOf(run: FaultRun): number {
 let count = 0;
 
 /** A path for one case's archive. */
-export function caseFile(ground: LiveGround, ending = 'tar'): string {
+export function caseFile(ground: Pick<LiveGround, 'work'>, ending = 'tar'): string {
   return join(ground.work, `case-${count++}.${ending}`);
 }
 
@@ -56,7 +57,7 @@ export function caseFile(ground: LiveGround, ending = 'tar'): string {
  * @returns how it ended, in words
  */
 export async function expectWholeOrNothing(
-  ground: LiveGround,
+  ground: Pick<LiveGround, 'work' | 'values'>,
   run: FaultRun,
   target: string,
   exits: readonly number[],
