@@ -24,9 +24,12 @@ import {
   swap,
   tree,
   typed,
+  zstdFrame,
+  zstdSegment,
 } from './damaged-archives.js';
 
 const raw = Buffer.concat(framed(key));
+const GIBIBYTE = gzipMember(Buffer.alloc(1 << 30), 9);
 export type Make = () => Buffer | Promise<Buffer>;
 
 const put = (text: string, at: number) => segmentHeader((it) => void it.write(text, at));
@@ -67,7 +70,11 @@ export const TARS: Readonly<Record<string, Make>> = {
   'a hard link': typed('1', 'etcdferry.json'),
   'a character device': typed('3'),
   'a directory': typed('5'),
+  'a block device': typed('4'),
+  'a named pipe': typed('6'),
   'a contiguous file': typed('7'),
+  'a volume label of GNU tar': typed('V'),
+  'the rest of a file on another volume': typed('M'),
   'a sparse file of GNU tar': typed('S'),
   'an absolute path in the tar': put('/etc/cron.d/x\0', 0),
   'a path that climbs in the tar': put('../../../root\0', 0),
@@ -82,6 +89,7 @@ export const TARS: Readonly<Record<string, Make>> = {
   'a checksum that counts signed bytes': segmentHeader((it) => void it.write('\xff', 0, 'latin1')),
   'a pax header that renames': extension('x', 'PaxHeaders/x', '30 path=../../../../etc/passwd\n'),
   'a pax header that resizes': extension('x', 'PaxHeaders/x', '21 size=99999999999\n'),
+  'a pax header that makes it sparse': extension('x', 'PaxHeaders/x', '22 GNU.sparse.major=1\n30 GNU.sparse.realsize=99999999\n'),
   'a pax global header': extension('g', 'pax_global_header', '52 comment=0123456789012345678901234567890123456789\n'),
   'a long name of GNU tar': extension('L', '././@LongLink', `${'../'.repeat(60)}etc/passwd\0`),
   'a long link of GNU tar': extension('K', '././@LongLink', '/etc/passwd\0'),
@@ -120,17 +128,22 @@ export const FORGED: Readonly<Record<string, Make>> = {
   'forged: another content digest': manifest((json) => Object.assign(json.digests, { values: '0'.repeat(64) })),
   'forged: a field nobody knows': manifest((json) => Object.assign(json.totals, { planets: 8 })),
   'forged: no gzip in the segment': stored(Buffer.alloc(10_000, 'hello, world')),
-  'forged: a gzip bomb of 1 GiB': stored(gzipMember(Buffer.alloc(1 << 30), 9)),
+  'forged: a gzip bomb of 1 GiB': stored(GIBIBYTE),
   'forged: a gzip bomb that says so': stored(
     gzipMember(Buffer.alloc(1 << 28), 9),
     { rawSize: 1 << 28, records: 1 },
     { rawBytes: 1 << 28, records: 1 },
   ),
+  'forged: a gzip bomb of 1 GiB among the leases': stored(GIBIBYTE, { rawSize: 1 << 22 }, {}, 'leases/000000.pb.gz'),
+  'forged: a zstd bomb that says so': zstdSegment(() => zstdFrame(1 << 28, 2048), { rawSize: 1 << 28, records: 1 }),
+  'forged: two zstd frames in one': zstdSegment((_, content) => Buffer.concat([content, content])),
+  'forged: a zstd frame and something behind it': zstdSegment((_, content) => Buffer.concat([content, Buffer.from('hello')])),
   'forged: two gzip members in one': stored(Buffer.concat([gzipMember(raw.subarray(0, 1_000_000)), gzipMember(raw.subarray(1_000_000))])),
   'forged: v2 with the order of keys': header({ api: 'v2' }),
   'forged: etcdferry.json of another version': header({ formatVersion: 7 }),
   'forged: etcdferry.json with a field more': header({ more: true }),
   'forged: a hundred thousand entries that are not there': () => ownManifest(manyEntries(100_000)),
+  'forged: a million entries that are not there': () => ownManifest(manyEntries(1_000_000)),
   'forged: a manifest of three million arrays': () => ownManifest(`{"formatVersion":1,"entries":[${FIRST}${',[]'.repeat(3_000_000)}]}`),
   'forged: a manifest a million levels deep': () =>
     ownManifest(`{"formatVersion":1,"x":${'['.repeat(1e6)}${']'.repeat(1e6)},"entries":[${FIRST}]}`),

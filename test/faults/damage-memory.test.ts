@@ -1,0 +1,28 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'vitest';
+import { temporaryDirectory } from '../support/temp.js';
+import { FORGED_SAY } from './damage-expected.js';
+import { FORGED, type Make } from './damage-table.js';
+import { ZSTD_BOMBS } from './damaged-archives.js';
+import { expectClear } from './outcome.js';
+import { faultRun } from './run.js';
+
+/**
+ * What is made to take memory takes less than 300 MiB, in a process of its own (`faultRun` throws
+ * otherwise): bombs, and more entries than any archive has.
+ */
+const path = join(temporaryDirectory(), 'large.tar');
+const exits = new Map(FORGED_SAY.map(([name, exit]) => [name, exit]));
+const large: [string, Make, number][] = [
+  ...Object.entries(FORGED)
+    .filter(([name]) => /bomb|entries that|arrays|levels|of 40 MB/.test(name))
+    .map(([name, make]): [string, Make, number] => [name, make, exits.get(name) as number]),
+  ...Object.entries(ZSTD_BOMBS).map(([name, make]): [string, Make, number] => [name, make, 12]),
+];
+
+test.each(large)('%s', async (name, make, exit) => {
+  writeFileSync(path, await make());
+  const run = await faultRun(['inspect', path]);
+  expectClear(run, [exit], name);
+});
