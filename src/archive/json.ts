@@ -159,7 +159,22 @@ export function checkCanonical(found: Buffer, write: () => Buffer, where: string
     // What is nested deep enough can be parsed but not written.
     throw new FerryError('damaged', `${where}: cannot be written again`, { cause });
   }
-  if (!found.equals(written)) throw new FerryError('damaged', `${where}: is not written as this format version writes it`);
+  if (!found.equals(written)) throw notCanonical(where);
+}
+
+/** The same for what is written piece by piece, and never held as a whole. */
+export function checkCanonicalText(found: Buffer, pieces: Iterable<string>, where: string): void {
+  let at = 0;
+  for (const piece of pieces) {
+    const end = at + Buffer.byteLength(piece);
+    if (end > found.length || found.toString('utf8', at, end) !== piece) throw notCanonical(where);
+    at = end;
+  }
+  if (at !== found.length) throw notCanonical(where);
+}
+
+function notCanonical(where: string): FerryError {
+  return new FerryError('damaged', `${where}: is not written as this format version writes it`);
 }
 
 function expected(where: string, what: string, found: unknown): FerryError {

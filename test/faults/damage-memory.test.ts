@@ -1,10 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
+import { rewritten } from '../archive/samples.js';
 import { temporaryDirectory } from '../support/temp.js';
 import { FORGED_SAY } from './damage-expected.js';
 import { FORGED, type Make } from './damage-table.js';
-import { ZSTD_BOMBS } from './damaged-archives.js';
+import { key, ZSTD_BOMBS } from './damaged-archives.js';
 import { expectClear } from './outcome.js';
 import { faultRun } from './run.js';
 
@@ -25,4 +26,10 @@ test.each(large)('%s', async (name, make, exit) => {
   writeFileSync(path, await make());
   const run = await faultRun(['inspect', path]);
   expectClear(run, [exit], name);
+});
+
+test('a manifest of 130,000 entries that are all there', async () => {
+  const extras = Array.from({ length: 130_000 }, (_, i) => ({ name: `x-${i}`, content: Buffer.alloc(0) }));
+  writeFileSync(path, await rewritten(key, { entries: (all) => [...all, ...extras] }));
+  expect(await faultRun(['inspect', path])).toMatchObject({ exit: 0 });
 });
