@@ -51,7 +51,7 @@ test.skipIf(process.env.FAULT_NAMES !== undefined)('damaged bytes', { timeout },
 });
 
 /** In the short round one case of each of these, on one etcd; the others have tests of their own in test/e2e. */
-const SHORT = /stalled|NOSPACE|clock|disk|one away|restore of a tree: connection/;
+const SHORT = /stalled|NOSPACE|clock|disk|one away/;
 const CHOSEN = process.env.FAULT_NAMES === undefined ? (MINUTES > 0 ? /^/ : SHORT) : new RegExp(process.env.FAULT_NAMES);
 
 describe.each(MINUTES > 0 ? etcdVersions() : [newestEtcd()])('etcd $version', (etcd) => {

@@ -28,6 +28,7 @@ export function serverFaults(ground: LiveGround): Fault[] {
     { name: named('restore: no space (NOSPACE)'), run: (random) => noSpace(ground, random) },
     { name: named('backup: compacted meanwhile'), run: (random) => compacted(ground, random) },
     { name: named('auth token expires'), run: (random) => expiring(ground, random) },
+    { name: named('restore: we are stopped or killed'), run: (random) => stoppedRestore(ground, random) },
     { name: named('we are stopped or killed'), run: (random) => stopped(ground, random) },
     { name: named('clock set back'), run: (random) => clockSetBack(ground, random) },
     ...fullDiskFault(named('disk full'), work, 64_000, 4_100_000, (disk, random) => filling(ground, disk, random)),
@@ -160,6 +161,23 @@ async function stopped(ground: LiveGround, random: Random): Promise<string> {
     return run.signal === 'SIGKILL' ? 'killed: nothing half-written under its name' : 'done before (0)';
   }
   return `${signal}: ${await expectWholeOrNothing(ground, run, target, [0, signal === 'SIGINT' ? 130 : 143], signal)}`;
+}
+
+async function stoppedRestore(ground: LiveGround, random: Random): Promise<string> {
+  const signal = pick(random, ['SIGINT', 'SIGTERM', 'SIGKILL'] as const);
+  await using server = await EtcdServer.start(ground.etcd);
+  let kill: (signal: NodeJS.Signals) => void = () => {};
+  await using proxy = await TcpProxy.start(
+    server.port,
+    afterBytes(random(20_000), () => kill(signal)),
+  );
+  const run = await faultRun(['restore', '--from', ground.archive, '--to', proxy.endpoint], {}, (killer) => {
+    kill = killer;
+  });
+  if (run.exit !== null || run.signal !== 'SIGKILL') expectClear(run, [0, signal === 'SIGINT' ? 130 : 143], signal);
+  if (run.exit === 0) await expectSameAsSource(ground, server.endpoint, signal);
+  await finish(ground, server.endpoint, signal);
+  return `${signal}: ${run.exit === 0 ? 'whole (0)' : `failed in words (${run.exit ?? run.signal}), finished when run again`}`;
 }
 
 async function clockSetBack(ground: LiveGround, random: Random): Promise<string> {
