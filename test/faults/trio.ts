@@ -42,10 +42,15 @@ export class Trio implements AsyncDisposable {
 
   async leader(): Promise<Member> {
     const [first] = this.members as [Member];
-    const out = await first.server.etcdctl('--endpoints', this.endpoints, 'endpoint', 'status', '-w', 'json');
+    // Not by `etcdctl()`, which names the first member's endpoint: it would be told of twice.
+    const out = await first.server.run('etcdctl', ['--endpoints', this.endpoints, 'endpoint', 'status', '-w', 'json'], {
+      ETCDCTL_API: '3',
+    });
     const statuses = JSON.parse(out) as { Status: { header: { member_id: number }; leader: number } }[];
     const at = statuses.findIndex(({ Status }) => Status.header.member_id === Status.leader);
-    return this.members[Math.max(0, at)] as Member;
+    const leader = this.members[at];
+    if (leader === undefined) throw new Error(`no leader: ${out}`);
+    return leader;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
