@@ -46,7 +46,7 @@ export function migrateFaults(ground: TreeGround): Fault[] {
   };
   return [
     ...Object.entries(faults).map(([name, make]) => ({ name: named(name), run: (random: Random) => make(ground, random) })),
-    ...fullDiskFault(named('migrate: disk full'), ground.work, 64_000, 3_500_000, async (disk, random) => {
+    ...fullDiskFault(named('migrate: disk full'), ground.work, 64_000, 1_800_000, async (disk, random) => {
       const migration = chosen(ground, random);
       const [what, file, room] = pick(random, [
         ['archive', join(disk, 'x.tar'), []],
