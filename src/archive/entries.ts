@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { FerryError } from '../errors.js';
 import type { ByteSink } from '../model/bytes.js';
 import { encodeEnd } from './end.js';
-import { BLOCK, DEFAULT_MAX_MANIFEST_SIZE, END_ENTRY, FORMAT_VERSION, MANIFEST_ENTRY } from './format.js';
+import { BLOCK, DEFAULT_MAX_MANIFEST_SIZE, END_ENTRY, FORMAT_VERSION, MANIFEST_ENTRY, MOST_ENTRIES } from './format.js';
 import { type ArchiveManifest, encodeManifest, type FrameEntry } from './manifest.js';
 import { padded, tarHeader } from './tar.js';
 
@@ -42,7 +42,7 @@ export class EntryWriter {
    */
   async close(manifest: ArchiveManifest): Promise<string> {
     const content = encodeManifest(manifest);
-    checkManifestSize(content.length);
+    checkManifestSize(content.length, manifest.entries.length);
     const { offset, size, sha256 } = await this.write(MANIFEST_ENTRY, content);
     await this.write(END_ENTRY, encodeEnd({ formatVersion: FORMAT_VERSION, offset, size, sha256 }));
     await this.#put(Buffer.alloc(2 * BLOCK));
@@ -57,9 +57,11 @@ export class EntryWriter {
   }
 }
 
-function checkManifestSize(size: number): void {
-  if (size <= DEFAULT_MAX_MANIFEST_SIZE) return;
-  throw new FerryError('failed', `${MANIFEST_ENTRY} would be ${size} bytes, and readers take ${DEFAULT_MAX_MANIFEST_SIZE}`, {
+function checkManifestSize(size: number, entries: number): void {
+  if (size <= DEFAULT_MAX_MANIFEST_SIZE && entries <= MOST_ENTRIES) return;
+  const [found, most] =
+    size > DEFAULT_MAX_MANIFEST_SIZE ? [`be ${size} bytes`, DEFAULT_MAX_MANIFEST_SIZE] : [`name ${entries} entries`, MOST_ENTRIES];
+  throw new FerryError('failed', `${MANIFEST_ENTRY} would ${found}, and readers take ${most}`, {
     hint: 'Write several archives, each with a --prefix of its own.',
   });
 }

@@ -43,6 +43,9 @@ export const DEFAULT_MAX_RECORD_SIZE = 64 * MIB;
 /** Largest manifest readers take without being told otherwise, in bytes: some 60,000 segments. */
 export const DEFAULT_MAX_MANIFEST_SIZE = 32 * MIB;
 
+/** Most entries that a reader takes: more than fit 32 MiB, unless they are made to be small. */
+export const MOST_ENTRIES = 150_000;
+
 /** The limits with their defaults filled in. */
 export function withDefaults(limits: ArchiveLimits = {}): Required<ArchiveLimits> {
   return {

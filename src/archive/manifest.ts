@@ -6,6 +6,7 @@ import {
   HEADER_ENTRY,
   isExtraName,
   leasesName,
+  MOST_ENTRIES,
   SEGMENT_BOUND,
   segmentName,
 } from './format.js';
@@ -127,11 +128,15 @@ function entryLine(entry: ManifestEntry): string {
 /**
  * Reads of `manifest.json` what stands in it in every format version.
  *
- * @throws FerryError `damaged` when that does not hold
+ * @throws FerryError `damaged` when that does not hold, `failed` for more than MOST_ENTRIES
  */
 export function parseFrameManifest(bytes: Buffer, where: string): FrameManifest {
   const json = parseJson(bytes, where);
-  const entries = asArray(json.entries, `${where}: entries`).map((value, i) => {
+  const values = asArray(json.entries, `${where}: entries`);
+  if (values.length > MOST_ENTRIES) {
+    throw new FerryError('failed', `${where}: names ${values.length} entries; at most ${MOST_ENTRIES} are read`);
+  }
+  const entries = values.map((value, i) => {
     const at = `${where}: entries[${i}]`;
     const entry = asObject(value, at);
     return {

@@ -5,6 +5,7 @@ import { isArchiveStart } from '../../src/archive/detect.js';
 import { encodeEnd, parseEnd } from '../../src/archive/end.js';
 import { encodeHeader, headerOf, parseHeader } from '../../src/archive/header.js';
 import { decodeLease, encodeLease } from '../../src/archive/leases.js';
+import { parseFrameManifest } from '../../src/archive/manifest.js';
 import { compareKeys } from '../../src/archive/order.js';
 import { RecordScanner } from '../../src/archive/spans.js';
 import { tarHeader } from '../../src/archive/tar.js';
@@ -180,4 +181,16 @@ test('tree order puts parents before children and siblings by bytes', () => {
       expect(Math.sign(found)).toBe(Math.sign(byNames(a, b)));
     }),
   );
+});
+
+test('a manifest of more entries than a reader takes is refused before any is looked at', () => {
+  const manifest = (entries: number): Buffer => Buffer.from(`{"formatVersion":1,"entries":[${'{},'.repeat(entries - 1)}{}]}`);
+  const refused =
+    (entries: number): (() => unknown) =>
+    () =>
+      parseFrameManifest(manifest(entries), 'x');
+  expect(refused(150_001)).toThrow(
+    expect.objectContaining({ code: 'failed', message: 'x: names 150001 entries; at most 150000 are read' }),
+  );
+  expect(refused(150_000)).toThrow(expect.objectContaining({ code: 'damaged' }));
 });
