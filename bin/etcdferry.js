@@ -7,6 +7,8 @@ if (existsSync(main)) {
   module.enableCompileCache?.();
   // What it warns of is for those who choose a version of the SDK, not for those who use this program.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+  // Certificates are checked, whatever the environment says: also where the AWS SDK asks for credentials by itself.
+  delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
   const { main: run } = await import(main.href);
   process.exitCode = await run(process.argv.slice(2), process);
   // The system may try a connection that was given up for minutes yet; all is done, and that keeps nobody waiting.

@@ -19,7 +19,12 @@ export async function s3Client({ endpoint }: S3Settings): Promise<S3Client> {
   const config: S3ClientConfig = {
     maxAttempts: ATTEMPTS,
     followRegionRedirects: true,
-    requestHandler: { connectionTimeout: CONNECTION_TIMEOUT, socketTimeout: SOCKET_TIMEOUT },
+    requestHandler: {
+      connectionTimeout: CONNECTION_TIMEOUT,
+      socketTimeout: SOCKET_TIMEOUT,
+      // Said outright: else NODE_TLS_REJECT_UNAUTHORIZED switches the check of the certificate off.
+      httpsAgent: { rejectUnauthorized: true },
+    },
     ...(endpoint === undefined
       ? {}
       : { endpoint, forcePathStyle: true, requestChecksumCalculation: 'WHEN_REQUIRED', responseChecksumValidation: 'WHEN_REQUIRED' }),

@@ -9,8 +9,9 @@ interface S3Failure {
 }
 
 /** Network failures by Node's names, and what the SDK calls its own timeouts. */
-const NETWORK =
-  /^(E(CONN(REFUSED|RESET|ABORTED)|NOTFOUND|AI_AGAIN|HOSTUNREACH|NETUNREACH|TIMEDOUT|PIPE|PROTO)|TimeoutError|CERT_.*|ERR_TLS_.*|.*_CERT.*)$/;
+const NETWORK = /^(E(CONN(REFUSED|RESET|ABORTED)|NOTFOUND|AI_AGAIN|HOSTUNREACH|NETUNREACH|TIMEDOUT|PIPE|PROTO)|TimeoutError|ERR_TLS_.*)$/;
+/** What OpenSSL and Node name where a certificate does not hold. */
+const UNTRUSTED = /CERT|SIGNATURE|ISSUER|CRL|ALTNAME/;
 
 /** True when a server has no such operation: many look-alikes of S3 leave some out. */
 export function isNotImplemented(thrown: unknown): boolean {
@@ -71,6 +72,10 @@ function meaningOf(failure: S3Failure): Meaning {
   if (status === 401 || status === 403) {
     const hint = 'Check the keys (AWS_ACCESS_KEY_ID, AWS_PROFILE, …), and what they may do in this bucket: list, get, put and delete.';
     return { code: 'unauthorized', says: 'the server refuses the credentials', hint };
+  }
+  if (UNTRUSTED.test(code)) {
+    const hint = "Name the file of its authority's certificate in NODE_EXTRA_CA_CERTS, and check the host name.";
+    return { code: 'unreachable', says: `the server's certificate is not trusted (${code})`, hint };
   }
   if (NETWORK.test(code) || NETWORK.test(name)) {
     const says = `the server cannot be reached: ${code || name}`;

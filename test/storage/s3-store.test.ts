@@ -1,9 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { quietRun } from '../../src/model/run.js';
 import type { ObjectStore } from '../../src/storage/object-store.js';
 import { Repository } from '../../src/storage/repository.js';
 import { openS3Store } from '../../src/storage/s3-store.js';
+import { Authority } from '../support/certificates.js';
 import { freePort } from '../support/etcd.js';
 import { S3Server, s3Environment } from '../support/s3-server.js';
 import { testsOfStore } from './store-contract.js';
@@ -84,6 +87,25 @@ test('where a server has no conditional writes, a look beforehand stands in for 
 test('where a server cannot list unfinished uploads, none are known', async () => {
   const store = await storeAt(server.endpoint, 'plain');
   expect(await store.unfinished()).toEqual([]);
+});
+
+test('a server whose certificate is none is told nothing, whatever the environment says', async () => {
+  using authority = new Authority();
+  let asked = 0;
+  const impostor = createServer(authority.issue(), (_, response) => {
+    asked++;
+    response.end();
+  });
+  await new Promise<void>((resolve) => impostor.listen(0, '127.0.0.1', resolve));
+  vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+  try {
+    const store = await storeAt(`https://127.0.0.1:${(impostor.address() as AddressInfo).port}`);
+    await expect(store.list('')).rejects.toMatchObject({ code: 'unreachable', message: expect.stringMatching(/certificate/) });
+    expect(asked).toBe(0);
+  } finally {
+    vi.unstubAllEnvs();
+    impostor.close();
+  }
 });
 
 describe('what goes wrong is told by its code', () => {
