@@ -54,7 +54,8 @@ const build = (yargs: Argv) =>
         type: 'string',
         array: true,
         requiresArg: true,
-        describe: 'Keep the report in this file, as its ending says: .json, or .html, a page of its own (repeatable)',
+        describe:
+          'Keep the report in this file, in place of an older one, as its ending says: .json, or .html, a page of its own (repeatable)',
       },
       proof: { type: 'boolean', default: true, describe: 'Read the target back at the end and compare it (--no-proof: do not)' },
       ...treeOptions,

@@ -1,5 +1,6 @@
+import { stat } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
-import { createFile } from '../storage/file.js';
+import { checkNewFile, createFile } from '../storage/file.js';
 
 /** A report as the user wants it kept: what it is, is told by the ending. */
 export interface ReportFile<K extends string = 'json' | 'html'> {
@@ -33,6 +34,34 @@ function filesEndingIn<K extends string>(kinds: readonly K[], paths: readonly st
       hint: `End it in ${kinds.map((each) => `.${each}`).join(' or ')}.`,
     });
   });
+}
+
+/**
+ * Makes sure, before the work, that the reports can be written, and that none is in the place of something that is read.
+ *
+ * @param read paths, of which some may be none
+ * @throws FerryError `usage`
+ */
+export async function refuseUnwritable(files: readonly ReportFile<string>[], read: readonly string[]): Promise<void> {
+  const sources = (await Promise.all(read.map(fileAt))).filter((found) => found !== undefined);
+  for (const { path } of files) {
+    await checkNewFile(path, { overwrite: true }).catch((thrown: unknown) => {
+      const { message, hint } = FerryError.from(thrown);
+      throw new FerryError('usage', `--report ${message}`, { ...(hint === undefined ? {} : { hint }), cause: thrown });
+    });
+    const found = await fileAt(path);
+    if (found !== undefined && sources.includes(found)) {
+      throw new FerryError('usage', `--report ${path} is one of the files that are read`, {
+        hint: 'Name another file: a report replaces what is there.',
+      });
+    }
+  }
+}
+
+/** What tells a file from all others, whatever the path to it; undefined where there is none. */
+async function fileAt(path: string): Promise<string | undefined> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined);
+  return found === undefined ? undefined : `${found.dev}:${found.ino}`;
 }
 
 /** Writes a small file whole, in place of one of the same name. */

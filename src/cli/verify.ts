@@ -1,12 +1,14 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { FerryError } from '../errors.js';
 import type { VerifyOptions, VerifyResult } from '../jobs/verify.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
+import type { RunContext } from '../model/run.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { plural } from './format.js';
 import { toJson } from './json.js';
 import { sayNotes } from './notes.js';
 import { dataDirOptions, fileOptions, outputOptions, readOptions, spoolOptions } from './options.js';
-import { checkReportFiles, type ReportFile, writeSmallFile } from './report-file.js';
+import { checkReportFiles, type ReportFile, refuseUnwritable, writeSmallFile } from './report-file.js';
 import { namesOption } from './repository-options.js';
 import { sourceRequest } from './requests.js';
 import { put, say, type Terminal } from './terminal.js';
@@ -26,7 +28,7 @@ const build = (yargs: Argv) =>
         type: 'string',
         array: true,
         requiresArg: true,
-        describe: 'Write a report for a CI server: JUnit XML (.xml) or JSON (.json) (repeatable)',
+        describe: 'Write a report for a CI server, in place of an older one: JUnit XML (.xml) or JSON (.json) (repeatable)',
       },
       ...namesOption,
       api: readOptions.api,
@@ -62,6 +64,10 @@ export const verifyCommand: Command<Arguments> = {
 async function run(args: Parsed, terminal: Terminal): Promise<number> {
   const { exitOfResults, verify } = await import('../jobs/verify.js');
   const reports = checkReportFiles(args.report);
+  await refuseUnwritable(
+    reports,
+    [...args.location, args.against, args['encryption-config']].filter((path) => path !== undefined),
+  );
   const startedAt = new Date();
   const requests = args.location.map((location) => sourceRequest({ ...args, from: location }, terminal, {}));
   await using encryption = await encryptionOf(args['encryption-config']);
@@ -74,26 +80,41 @@ async function run(args: Parsed, terminal: Terminal): Promise<number> {
     results.push(result);
     await tell.one(result);
   }
-  const exit = exitOfResults(results);
+  const found = exitOfResults(results);
+  const written = await writeReports(results, found, { reports, startedAt }, context);
+  // What was found counts before what could not be written.
+  const exit = found === 0 && !written ? 1 : found;
   await tell.all(results, exit);
-  await report(results, exit, { reports, startedAt }, terminal);
+  if (terminal.env.GITHUB_ACTIONS === 'true') {
+    const [{ tellGitHub }, { verdictOf }] = await Promise.all([import('./github.js'), import('./verify-report.js')]);
+    await tellGitHub(results.map(verdictOf), terminal);
+  }
   return exit;
 }
 
-/** Tells those who do not read the terminal: files of `--report`, and GitHub. */
-async function report(
+/**
+ * Writes the files of `--report`. Whoever waits for them is told why one is missing; the others are told what was found all the same.
+ *
+ * @returns false when one could not be written
+ */
+async function writeReports(
   results: readonly VerifyResult[],
   exit: number,
   { reports, startedAt }: { readonly reports: readonly ReportFile<'xml' | 'json'>[]; readonly startedAt: Date },
-  terminal: Terminal,
-): Promise<void> {
-  if (reports.length === 0 && terminal.env.GITHUB_ACTIONS !== 'true') return;
+  { warn }: RunContext,
+): Promise<boolean> {
+  if (reports.length === 0) return true;
   const { reportJson, reportJunit, verdictOf } = await import('./verify-report.js');
-  const verdicts = results.map(verdictOf);
+  let written = true;
   for (const { path, kind } of reports) {
-    await writeSmallFile(path, kind === 'json' ? reportJson(results, exit) : await reportJunit(verdicts, startedAt));
+    try {
+      await writeSmallFile(path, kind === 'json' ? reportJson(results, exit) : await reportJunit(results.map(verdictOf), startedAt));
+    } catch (thrown) {
+      written = false;
+      warn(`the report ${path} was not written: ${FerryError.from(thrown).message}`);
+    }
   }
-  await (await import('./github.js')).tellGitHub(verdicts, terminal);
+  return written;
 }
 
 async function encryptionOf(path: string | undefined): Promise<Encryption | undefined> {

@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { create } from 'xmlbuilder2';
@@ -55,6 +55,54 @@ test('GitHub is told where it runs us, and only there', async () => {
   expect(summary.trimEnd().split('\n').length).toBe(7);
   const unwritable = await etcdferry(['verify', GOOD], { env: { ...env, GITHUB_STEP_SUMMARY: at('no/such') } });
   expect(unwritable).toMatchObject({ exit: 0, stderr: expect.stringContaining("the step's summary was not written") });
+});
+
+test('a report that cannot be written is refused before the work', async () => {
+  mkdirSync(at('directory.xml'));
+  for (const [path, says] of [
+    [at('no/such.xml'), /no is not a directory that exists/],
+    [at('directory.xml'), /exists and is not a regular file/],
+    [join(GOOD, 'below.json'), /is not a directory/],
+  ] as const) {
+    const run = await etcdferry(['verify', at('cut.tar'), '--report', at('r2.xml'), '--report', path]);
+    expect(run, path).toMatchObject({ exit: 2, stderr: expect.stringMatching(says) });
+    expect(run.stdout.toString()).toBe('');
+    expect(existsSync(at('r2.xml'))).toBe(false);
+  }
+});
+
+test('a report never comes in the place of what is verified, by whatever name', async () => {
+  copyFileSync(GOOD, at('archive.xml'));
+  symlinkSync(at('archive.xml'), at('link.xml'));
+  symlinkSync(at('.'), at('round'));
+  for (const path of ['archive.xml', 'link.xml', 'round/archive.xml']) {
+    for (const locations of [[at('archive.xml')], [GOOD, '--against', at('archive.xml')]]) {
+      const run = await etcdferry(['verify', ...locations, '--report', at(path)]);
+      expect(run, path).toMatchObject({ exit: 2, stderr: expect.stringMatching(/is one of the files that are read/) });
+    }
+  }
+  expect(readFileSync(at('archive.xml')).equals(readFileSync(GOOD))).toBe(true);
+});
+
+test('a report that fails at the end takes nothing from what was found, nor from the others who are told', async () => {
+  // With the ending that a temporary name has, too long for a file system.
+  const late = at(`${'x'.repeat(245)}.xml`);
+  const env = { GITHUB_ACTIONS: 'true', GITHUB_STEP_SUMMARY: at('late.md') };
+  const damaged = await etcdferry(['verify', at('cut.tar'), '--report', late, '--report', at('late.json')], { env });
+  expect(damaged).toMatchObject({ exit: 12, stderr: expect.stringMatching(/warning: the report .*x\.xml was not written: /) });
+  expect(damaged.stderr).toContain('::error title=etcdferry verify%3A damaged');
+  expect(readFileSync(at('late.md'), 'utf8')).toContain('1 of 1 did not pass');
+  expect(readFileSync(at('late.json'), 'utf8')).toContain('"damaged"');
+  const whole = await etcdferry(['verify', GOOD, '--report', late, '--json']);
+  expect(whole.exit).toBe(1);
+  expect(
+    whole.stdout
+      .toString()
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as object),
+  ).toMatchObject([{ passed: true }, { exit: 1 }]);
+  expect(readdirSync(directory).filter((name) => name.endsWith('.tmp'))).toEqual([]);
 });
 
 const hostile: Verdict = {
