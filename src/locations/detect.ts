@@ -25,7 +25,9 @@ export async function detect(path: string): Promise<Found> {
     if (found.size === 0) return 'empty';
     handle = await open(path, 'r');
   } catch (thrown) {
-    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return 'missing';
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return 'missing';
+    if (code === 'ENOTDIR') throw throughFile(path, thrown);
     throw FerryError.from(thrown, path);
   }
   try {
@@ -34,6 +36,12 @@ export async function detect(path: string): Promise<Found> {
   } finally {
     await handle.close();
   }
+}
+
+function throughFile(path: string, cause: unknown): FerryError {
+  if (!path.endsWith('/'))
+    return new FerryError('usage', `${path}: a part of the path is not a directory`, { hint: 'Check the path.', cause });
+  return new FerryError('usage', `${path}: is not a directory, as the slash at its end says`, { hint: 'Leave the slash away.', cause });
 }
 
 /** What the first bytes of a file or stream say it is. */

@@ -11,6 +11,8 @@ import { temporaryDirectory } from '../support/temp.js';
 const directory = temporaryDirectory();
 const at = (name: string): string => join(directory, name);
 
+const FILE = join(import.meta.dirname, '../../testdata/archive/v1-key.tar');
+
 let server: EtcdServer;
 
 beforeAll(async () => {
@@ -42,6 +44,10 @@ describe('the command line', () => {
     [['restore', '--from', 'missing.tar', '--to', 'http://127.0.0.1:2379'], /missing\.tar: no such file/],
     [['restore', '--from', 'missing.tar', '--to', 'copy.tar'], /live cluster/],
     [['verify', 'missing.tar'], /no such file/],
+    [['verify', FILE.concat('/')], /is not a directory, as the slash at its end says/],
+    [['verify', join(FILE, 'below')], /a part of the path is not a directory/],
+    [['restore', '--from', FILE.concat('/'), '--to', 'new.db'], /is not a directory, as the slash/],
+    [['list', FILE.concat('/')], /is not a directory, as the slash/],
     [['completion', 'tcsh'], /tcsh/],
   ])('%j is usage', async (args, says) => {
     const result = await etcdferryInside(args);
