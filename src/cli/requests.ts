@@ -118,10 +118,28 @@ export function sourceLocation(args: SourceArguments, terminal: Terminal): Locat
   return { kind: 'live', text: parsed.join(','), endpoints: parsed };
 }
 
-/** The keys chosen by `--prefix` and `--exclude-prefix`. */
+/**
+ * The keys chosen by `--prefix` and `--exclude-prefix`. An empty `--prefix` is all keys, as for etcdctl.
+ *
+ * @throws FerryError `usage` for an empty exclusion
+ */
 export function keySelection(args: Parsed<typeof selectionOptions>): KeySelection {
-  const bytes = (texts: readonly string[] | undefined): Buffer[] => (texts ?? []).map((text) => Buffer.from(text));
-  return { prefixes: bytes(args.prefix), excludePrefixes: bytes(args['exclude-prefix']) };
+  return {
+    prefixes: (args.prefix ?? []).map((text) => Buffer.from(text)),
+    excludePrefixes: exclusions('exclude-prefix', args['exclude-prefix']),
+  };
+}
+
+/**
+ * Prefixes of keys that are left out. An empty one leaves out everything: what a script means by it is a variable that it forgot to set.
+ *
+ * @throws FerryError `usage` for an empty one
+ */
+export function exclusions(flag: string, prefixes: readonly string[] = []): Buffer[] {
+  if (prefixes.includes('')) {
+    throw new FerryError('usage', `--${flag} is empty, which is every key`, { hint: 'Give the beginning of the keys that are meant.' });
+  }
+  return prefixes.map((text) => Buffer.from(text));
 }
 
 /** The objects chosen by `--kind` and its like; undefined where no such flag was given. */

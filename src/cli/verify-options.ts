@@ -5,7 +5,7 @@ import type { VerifyOptions } from '../jobs/verify.js';
 import type { AgainstOptions } from '../jobs/verify-against.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { connectionOptions, encryptionOption, objectOptions } from './options.js';
-import { connectionSettings, defined, type SourceArguments, sourceRequest } from './requests.js';
+import { connectionSettings, defined, exclusions, type SourceArguments, sourceRequest } from './requests.js';
 import type { Terminal } from './terminal.js';
 
 const DEPTH = 'How deep:';
@@ -46,7 +46,7 @@ export const verifyOptions = {
   ...targetConnection,
 } as const satisfies Readonly<Record<string, Options>>;
 
-type VerifyArguments = SourceArguments & Partial<InferredOptionTypes<typeof verifyOptions>>;
+type VerifyArguments = SourceArguments & { readonly location: readonly string[] } & Partial<InferredOptionTypes<typeof verifyOptions>>;
 
 /**
  * What `verify` is to do, by its flags.
@@ -87,6 +87,9 @@ function refuseMismatched(args: VerifyArguments): void {
     throw new FerryError('usage', '--encryption-config is for --depth records, which looks at values');
   }
   if (args['etcd-bin'] !== undefined && args.drill !== true) throw new FerryError('usage', '--etcd-bin is for --drill');
+  if ([...args.location, args.against].filter((location) => location === '-').length > 1) {
+    throw new FerryError('usage', 'stdin can be read only once: - was given more than once');
+  }
   if (args.against !== undefined) return;
   const names = ['ignore-prefix', 'ignore-kind', ...Object.keys(targetConnection)] as (keyof VerifyArguments)[];
   const stray = names.find((name) => args[name] !== undefined);
@@ -101,7 +104,7 @@ async function againstOf(location: string, args: VerifyArguments, terminal: Term
   const found = request.location.kind === 'path' ? await detect(request.location.path) : request.location.kind;
   return {
     with: withoutStrayFlags(request, found),
-    ignorePrefixes: (args['ignore-prefix'] ?? []).map((prefix) => Buffer.from(prefix)),
+    ignorePrefixes: exclusions('ignore-prefix', args['ignore-prefix']),
     ignoreKinds: args['ignore-kind'] ?? [],
     etcdPrefixes: args['etcd-prefix'] ?? [],
   };

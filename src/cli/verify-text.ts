@@ -82,7 +82,7 @@ function againstText(against: AgainstAccount | undefined): string[] {
   const { added, removed, changed, equal } = counts;
   const where = `${other.location} at ${other.api === 'v2' ? 'index' : 'revision'} ${other.revision}`;
   const latest = at === 'latest' && other.kind !== 'archive' ? ', its latest' : '';
-  if (!differ) return [`the same as ${where}${latest}`];
+  if (!differ) return [`the same as ${where}${latest}, ${plural(equal, other.api === 'v2' ? 'node' : 'key')} equal`];
   return [
     `DIFFERS from ${where}${latest}: ${formatCount(added)} only there, ${formatCount(removed)} only here, ${formatCount(changed)} changed, ${formatCount(equal)} equal`,
   ];

@@ -1,6 +1,7 @@
 import { type ComparisonCounts, compareSources, type Difference } from '../compare/compare.js';
 import type { ChangedPart } from '../compare/parts.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
+import type { unknownKinds } from '../kubernetes/select.js';
 import { openPair, type Pair } from '../locations/pair.js';
 import type { SourceRequest } from '../locations/source.js';
 import { batchBytes, batchOf, type RecordBatch } from '../model/batch.js';
@@ -58,12 +59,25 @@ export async function diff(
   each: (entry: DiffEntry) => void | Promise<void>,
   run: RunContext,
 ): Promise<DiffEnd> {
-  const { left, right } = await openPair(requests, run);
+  const seenKinds = new Set<string>();
+  const watched = (request: SourceRequest): SourceRequest =>
+    request.objects === undefined ? request : { ...request, objects: { ...request.objects, seenKinds } };
+  const { left, right } = await openPair({ left: watched(requests.left), right: watched(requests.right) }, run);
   try {
-    return await diffSources(left, right, options, each, run);
+    const end = await diffSources(left, right, options, each, run);
+    const { objects } = requests.left;
+    if (objects !== undefined) await warnOfUnknownKinds({ ...objects, seenKinds }, run);
+    return end;
   } finally {
     await Promise.all([left.close(), right.close()]);
   }
+}
+
+/** Says it where a kind that was asked for is one that nobody knows. */
+export async function warnOfUnknownKinds(selection: Parameters<typeof unknownKinds>[0], run: RunContext): Promise<void> {
+  // Loaded when needed: what knows Kubernetes' kinds takes its time.
+  const { unknownKinds: unknown } = await import('../kubernetes/select.js');
+  for (const kind of unknown(selection)) run.warn(`no record is of kind ${kind}`);
 }
 
 /**

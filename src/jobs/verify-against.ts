@@ -15,6 +15,8 @@ export interface AgainstOptions {
   readonly ignoreKinds: readonly string[];
   /** Values of `--etcd-prefix`, beside the usual ones. */
   readonly etcdPrefixes: readonly string[];
+  /** Filled while it compares: those of `ignoreKinds` that some record was of. */
+  readonly seenKinds?: Set<string>;
 }
 
 export type NamedDifference = Pick<DiffEntry, 'kind' | 'key' | 'parts'>;
@@ -61,9 +63,35 @@ export async function compareAgainst(open: OpenVerified, against: AgainstOptions
     }
   };
   const pinned = await compared((left, other) => compareAtRevision(left, other, run));
-  if (pinned !== undefined) return pinned;
-  const latest = await compared(async (left, other) => compareOpen(left, await openLike(left, other, run), 'latest', {}, run));
-  return latest as AgainstAccount;
+  const atLatest = async (left: Source, other: SourceRequest) => compareOpen(left, await openLike(left, other, run), 'latest', {}, run);
+  const account = pinned ?? ((await compared(atLatest)) as AgainstAccount);
+  await refuseNothing(account, open, against);
+  return account;
+}
+
+/**
+ * Two of which nothing was compared are not the same: the comparison could not have failed.
+ *
+ * @throws FerryError `usage` where all there is was ignored
+ */
+async function refuseNothing(
+  { counts, other }: AgainstAccount,
+  open: OpenVerified,
+  { ignorePrefixes, ignoreKinds }: AgainstOptions,
+): Promise<void> {
+  const { equal, added, removed, changed } = counts;
+  if (equal + added + removed + changed > 0 || ignorePrefixes.length + ignoreKinds.length === 0) return;
+  const source = await open({ selection: EVERYTHING });
+  try {
+    for await (const { count } of source.records()) {
+      if (count === 0) continue;
+      throw new FerryError('usage', `${source.info.location}: nothing was compared with ${other.location}: all it holds is ignored`, {
+        hint: 'Check --ignore-prefix and --ignore-kind.',
+      });
+    }
+  } finally {
+    await source.close();
+  }
 }
 
 /**
@@ -131,8 +159,9 @@ async function openLike(left: Source, other: SourceRequest, run: RunContext): Pr
 
 type Selected = Pick<SourceRequest, 'selection' | 'objects'>;
 
-function ignoring({ ignorePrefixes, ignoreKinds, etcdPrefixes }: AgainstOptions): Selected {
+function ignoring({ ignorePrefixes, ignoreKinds, etcdPrefixes, seenKinds }: AgainstOptions): Selected {
   const selection = { ...EVERYTHING, excludePrefixes: ignorePrefixes };
   if (ignoreKinds.length === 0) return { selection };
-  return { selection, objects: { kinds: [], excludeKinds: ignoreKinds, namespaces: [], names: [], etcdPrefixes } };
+  const watched = seenKinds === undefined ? {} : { seenKinds };
+  return { selection, objects: { kinds: [], excludeKinds: ignoreKinds, namespaces: [], names: [], etcdPrefixes, ...watched } };
 }

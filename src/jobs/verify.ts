@@ -75,16 +75,26 @@ export async function* verify(
   run: RunContext,
   options: VerifyOptions = {},
 ): AsyncIterable<VerifyResult> {
+  const seenKinds = new Set<string>();
+  const { against } = options;
+  const watched = against === undefined ? options : { ...options, against: { ...against, seenKinds } };
+  let compared = false;
   for (const request of requests) {
     run.signal.throwIfAborted();
     const location = request.location.text;
     try {
-      yield* verifyOne(request, options, run);
+      for await (const result of verifyOne(request, watched, run)) {
+        compared ||= result.error === undefined && result.against !== undefined;
+        yield result;
+      }
     } catch (thrown) {
       run.signal.throwIfAborted();
       yield { location, error: FerryError.from(thrown) };
     }
   }
+  if (against === undefined || against.ignoreKinds.length === 0 || !compared) return;
+  const { warnOfUnknownKinds } = await import('./diff.js');
+  await warnOfUnknownKinds({ kinds: [], excludeKinds: against.ignoreKinds, seenKinds }, run);
 }
 
 /** The exit status of a `verify` with these results. */

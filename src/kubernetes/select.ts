@@ -3,6 +3,7 @@ import type { ObjectSelection } from '../model/source.js';
 import { hasEnvelope, openEnvelope } from './codec/envelope.js';
 import { decodeStored, typeOfJson } from './decode.js';
 import type { ResourceName } from './encryption/encryption.js';
+import { knownKinds } from './schema/schema.js';
 import { DEFAULT_PREFIXES, parseStoragePath, type StoragePath } from './storage-path.js';
 
 /** What a record is to Kubernetes, as far as its key and value tell. */
@@ -39,8 +40,15 @@ export function identify(key: Buffer, value: Buffer, etcdPrefixes: readonly stri
 export function objectFilter(selection: ObjectSelection): (key: Buffer, value: Buffer) => boolean {
   const [kinds, excluded] = [selection.kinds, selection.excludeKinds].map((list) => list.map(wantedKind)) as [WantedKind[], WantedKind[]];
   const [namespaces, names] = [new Set(selection.namespaces), new Set(selection.names)];
+  const { seenKinds } = selection;
+  const unseen = new Set(seenKinds === undefined ? [] : [...kinds, ...excluded]);
   return (key, value) => {
     const object = identify(key, value, selection.etcdPrefixes);
+    for (const kind of unseen) {
+      if (!isOfKind(object, kind)) continue;
+      seenKinds?.add(kind.text);
+      unseen.delete(kind);
+    }
     if (namespaces.size > 0 && !namespaces.has(object.namespace ?? '')) return false;
     if (names.size > 0 && !names.has(object.name ?? '')) return false;
     if (kinds.length > 0 && !kinds.some((kind) => isOfKind(object, kind))) return false;
@@ -70,7 +78,23 @@ export function resourceOf(key: Buffer, value: Buffer, etcdPrefixes: readonly st
   return path === undefined ? undefined : { group: path.group ?? groupOf(apiVersion), resource: path.resource };
 }
 
+/** The kinds of a selection that no record was of, and that no release of Kubernetes known here has: misspelt, most likely. */
+export function unknownKinds({ kinds, excludeKinds, seenKinds }: Pick<ObjectSelection, 'kinds' | 'excludeKinds' | 'seenKinds'>): string[] {
+  const unseen = new Set([...kinds, ...excludeKinds].filter((kind) => seenKinds?.has(kind) !== true));
+  return [...unseen].filter((text) => {
+    const wanted = wantedKind(text);
+    return !INTERNAL.has(wanted.name) && !knownKinds().some((known) => namesKind(wanted, known));
+  });
+}
+
+function namesKind(wanted: WantedKind, { apiVersion, kind }: { readonly apiVersion: string; readonly kind: string }): boolean {
+  const { name, plural } = wantedKind(kind);
+  return (wanted.name === name || wanted.name === plural) && (wanted.group === undefined || wanted.group === groupOf(apiVersion));
+}
+
 interface WantedKind {
+  /** As it was asked for. */
+  readonly text: string;
   readonly name: string;
   /** The name as a resource: `networkpolicies` for `NetworkPolicy`. */
   readonly plural: string;
@@ -82,7 +106,7 @@ function wantedKind(text: string): WantedKind {
   if (name === '')
     throw new FerryError('usage', `"${text}" names no kind`, { hint: 'Give a kind like Secret, secrets or Deployment.apps.' });
   const plural = /[^aeiou]y$/.test(name) ? `${name.slice(0, -1)}ies` : /(s|x|ch|sh)$/.test(name) ? `${name}es` : `${name}s`;
-  return { name, plural, group: group.length === 0 ? undefined : group.join('.') };
+  return { text, name, plural, group: group.length === 0 ? undefined : group.join('.') };
 }
 
 function isOfKind({ kind, apiVersion, path }: ObjectIdentity, wanted: WantedKind): boolean {

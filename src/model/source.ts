@@ -28,6 +28,8 @@ export interface ObjectSelection {
   readonly names: readonly string[];
   /** Values of `--etcd-prefix`, beside the usual ones. */
   readonly etcdPrefixes: readonly string[];
+  /** Filled while records are read: those of `kinds` and `excludeKinds` that some record was of. */
+  readonly seenKinds?: Set<string>;
 }
 
 export const EVERYTHING: KeySelection = { prefixes: [], excludePrefixes: [] };

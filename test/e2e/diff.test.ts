@@ -230,6 +230,13 @@ describe('diff of Kubernetes', () => {
     expect(documents(result)).toMatchObject([{ differ: false, equal: 27, alike: 27, changed: 0 }]);
   });
 
+  test('a kind that neither side nor any release has is warned of, once', async () => {
+    const kinds = ['--kind', 'NoSuch', '--kind', 'Widget', '--kind', 'widgets', '--exclude-kind', 'Job'];
+    const result = await etcdferryInside(['diff', at('plain.db'), at('before.tar'), ...kinds, '--namespace', 'none']);
+    expect(result).toMatchObject({ exit: 0 });
+    expect(result.stderr.match(/warning.*/g)).toEqual(['warning: no record is of kind NoSuch']);
+  });
+
   test('opens what is encrypted, and says with what it is where it cannot', async () => {
     const args = ['diff', at('plain.db'), at('encrypted.db'), '--kind', 'Secret', '--namespace', 'shop', '--name', 's-10'];
     expect(lines(await etcdferryInside(args))).toEqual([

@@ -164,6 +164,62 @@ describe('verify --against', () => {
     expect(await counts('shop.tar', 'encrypted.db')).toMatchObject({ against: { differ: true, added: 0, changed: 10 } });
   });
 
+  test('says how many keys were equal', async () => {
+    const result = await verify(at('plain.tar'), '--against', at('plain.db'));
+    expect(result.stdout.toString()).toMatch(/; the same as .*plain\.db at revision 351(, its latest)?, 317 keys equal\n$/);
+  });
+
+  test('where all was ignored nothing was compared, and it cannot be the same', async () => {
+    for (const flags of [
+      ['--ignore-prefix', '/', '--ignore-prefix', 'compact_rev_key'],
+      ['--ignore-prefix', '/registry/', '--ignore-prefix', 'compact'],
+    ]) {
+      const result = await verify(at('plain.tar'), '--against', at('encrypted.db'), ...flags);
+      expect(result.exit).toBe(2);
+      expect(result.stdout.toString()).toMatch(/plain\.tar: nothing was compared with .*encrypted\.db: all it holds is ignored\n/);
+    }
+    for (const [flag, command] of [
+      ['--ignore-prefix', ['verify', at('plain.tar'), '--against', at('encrypted.db')]],
+      ['--exclude-prefix', ['diff', at('plain.tar'), at('encrypted.db')]],
+      ['--exclude-prefix', ['backup', '--from', at('plain.db'), '--to', at('nothing.tar')]],
+    ] as const) {
+      const result = await etcdferryInside([...command, flag, '']);
+      expect(result).toMatchObject({ exit: 2, stderr: expect.stringContaining(`${flag} is empty, which is every key`) });
+    }
+  });
+
+  test('an empty archive is the same as an empty source', async () => {
+    for (const name of ['none', 'none-either'])
+      await etcdferryInside(['backup', '--from', at('plain.db'), '--to', at(`${name}.tar`), '--prefix', '/none/']);
+    const result = await verify(at('none.tar'), '--against', at('none-either.tar'), '--ignore-prefix', '/x');
+    expect(result).toMatchObject({ exit: 0 });
+    expect(result.stdout.toString()).toContain(', 0 keys equal');
+  });
+
+  test('a kind that nobody knows is warned of, once', async () => {
+    const kinds = ['NoSuch', 'Widget', 'secrets', 'CronJob', 'deployments.apps', 'Deployment.batch'].flatMap((kind) => [
+      '--ignore-kind',
+      kind,
+    ]);
+    const result = await verify(at('plain.tar'), at('plain.db'), '--against', at('plain.db'), ...kinds);
+    expect(result.exit).toBe(0);
+    expect(result.stderr.match(/no record is of kind .*/g)).toEqual([
+      'no record is of kind NoSuch',
+      'no record is of kind Deployment.batch',
+    ]);
+  });
+
+  test('stdin cannot be read twice', async () => {
+    for (const args of [
+      ['-', '-'],
+      ['-', '--against', '-'],
+    ]) {
+      const result = await etcdferryInside(['verify', ...args], readFileSync(at('plain.tar')));
+      expect(result).toMatchObject({ exit: 2, stderr: expect.stringMatching(/stdin can be read only once/) });
+      expect(result.stdout.toString()).toBe('');
+    }
+  });
+
   test('an archive on stdin too', async () => {
     const result = await etcdferryInside(['verify', '-', '--against', at('plain.db')], readFileSync(at('plain.tar')));
     expect(result).toMatchObject({ exit: 0 });
