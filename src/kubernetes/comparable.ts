@@ -1,4 +1,7 @@
+import { FerryError } from '../errors.js';
 import { type JsonNode, parseJsonTree } from './codec/json-tree.js';
+import { decodeStored } from './decode.js';
+import { encodeStored } from './encode.js';
 
 type Path = readonly string[];
 
@@ -25,14 +28,34 @@ const LEASE_NOISE: readonly Path[] = [...NOISE, ['spec', 'renewTime']];
  * A JSON text with the members of all objects in the order of their names, as kubectl shows them: the
  * same for two objects that are the same, however they were stored. Numbers keep their digits.
  *
- * @param noise `drop` leaves out what a Kubernetes cluster writes into its objects by itself
+ * @param noise `drop` leaves out what a Kubernetes cluster writes into its objects by itself, and what depends on
+ *   how it stores them: see `asProtobuf`
  * @throws FerryError `usage` when it is no JSON
  */
 export function comparableJson(json: Buffer, noise: 'keep' | 'drop'): string {
   const tree = parseJsonTree(json.toString());
   if (noise === 'keep' || tree.kind !== 'object') return written(tree, []);
   const kind = tree.members.get('kind');
-  return written(tree, kind?.kind === 'string' && kind.value === 'Lease' ? LEASE_NOISE : NOISE);
+  const dropped = kind?.kind === 'string' && kind.value === 'Lease' ? LEASE_NOISE : NOISE;
+  // The noise goes first: it could decide by which release's message the object is read.
+  const quiet = written(tree, dropped);
+  const once = asProtobuf(quiet);
+  return once === undefined ? quiet : written(parseJsonTree(once), dropped);
+}
+
+/**
+ * An object as it is read again once it was stored as protobuf, which does not tell an empty list from null or from none,
+ * and has no apiVersion and kind in the objects within an object. To Kubernetes these are the same: it stores every object of these kinds so.
+ *
+ * @returns undefined for what has no such form: custom resources, members that no release knows
+ */
+function asProtobuf(json: string): string | undefined {
+  try {
+    return decodeStored(encodeStored(json).bytes).json?.toString();
+  } catch (thrown) {
+    if (thrown instanceof FerryError) return undefined;
+    throw thrown;
+  }
 }
 
 /** @param dropped paths that go, from this node on */

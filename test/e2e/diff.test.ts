@@ -213,12 +213,12 @@ describe('diff', () => {
 
 describe('diff of Kubernetes', () => {
   test('shows a unified diff of the YAML, and folds the noise away', async () => {
-    const args = ['diff', at('plain.db'), at('json-storage.db'), '--kind', 'StatefulSet', '--namespace', 'shop'];
+    const args = ['diff', at('plain.db'), at('json-storage.db'), '--kind', 'Service', '--namespace', 'ml-team'];
     const loud = (await etcdferryInside(args)).stdout.toString();
-    expect(loud).toMatch(/^~ \/registry\/statefulsets\/shop\/db {2}StatefulSet\n {2}@@ /);
+    expect(loud).toMatch(/^~ \/registry\/services\/specs\/ml-team\/api {2}Service\n {2}@@ /);
     expect(loud).toMatch(/^ {2}- +uid: .*\n {2}\+ +uid: /m);
     const quiet = (await etcdferryInside([...args, '--ignore-noise'])).stdout.toString();
-    expect(quiet).toMatch(/^~ \/registry\/statefulsets\/shop\/db {2}StatefulSet\n/);
+    expect(quiet).toMatch(/^~ \/registry\/services\/specs\/ml-team\/api {2}Service\n/);
     expect(quiet).not.toMatch(/uid|managedFields|creationTimestamp:.*"|\bstatus:/);
   });
 
@@ -228,6 +228,9 @@ describe('diff of Kubernetes', () => {
     const result = await etcdferryInside([...args, '--ignore-noise', '--json']);
     expect(result.exit).toBe(0);
     expect(documents(result)).toMatchObject([{ differ: false, equal: 27, alike: 27, changed: 0 }]);
+    const inner = ['--kind', 'StatefulSet', '--kind', 'ClusterRole', '--ignore-noise', '--json'];
+    const folded = await etcdferryInside(['diff', at('plain.db'), at('json-storage.db'), ...inner]);
+    expect(documents(folded)).toMatchObject([{ differ: false, equal: 63, alike: 63, changed: 0 }]);
   });
 
   test('a kind that neither side nor any release has is warned of, once', async () => {
