@@ -45,7 +45,9 @@ export async function checkAge(repository: Repository, options: CheckAgeOptions,
   const all = await repository.archives();
   if (all.length === 0) throw emptyRepository(repository.location);
   const archives = ofNames(all, options.names ?? [], repository.location);
-  const summaries = await repository.summaries(archives);
+  // What passed verify stands in the summaries alone.
+  const needed = options.require === 'verify';
+  const summaries = await repository.summaries(archives, needed ? undefined : repository.warnOfUnreadable(run));
   const backups = archives.map((archive, i) => backupOf(archive, summaries[i]));
   for (const { archive, at } of backups) {
     if (at <= options.now + CLOCKS_APART) continue;

@@ -35,10 +35,11 @@ export interface ArchiveList {
  */
 export async function listArchives(options: ListArchivesOptions, run: RunContext): Promise<ArchiveList> {
   await using repository = await openRepository(options.repository);
+  await repository.warnOfLinks(run);
   const all = await repository.archives();
   if (all.length === 0) throw emptyRepository(repository.location);
   const archives = ofNames(all, options.names, repository.location);
-  const summaries = await repository.summaries(archives);
+  const summaries = await repository.summaries(archives, repository.warnOfUnreadable(run));
   const listed: ListedArchive[] = [];
   for (const [i, archive] of archives.entries()) {
     run.signal.throwIfAborted();

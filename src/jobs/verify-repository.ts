@@ -4,7 +4,7 @@ import { onlyName, openRepository } from '../locations/repository.js';
 import type { SourceRequest } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
 import { emptyRepository, type Repository, type StoredArchive } from '../storage/repository.js';
-import { summaryOfAccount } from '../storage/stored-summary.js';
+import { type StoredSummary, summaryOfAccount } from '../storage/stored-summary.js';
 import { ofNames } from './prune.js';
 import type { VerifyOptions, VerifyResult } from './verify.js';
 import { encryptedAccount, passedArchive, verifyArchiveBytes } from './verify-archive.js';
@@ -18,6 +18,7 @@ import { encryptedAccount, passedArchive, verifyArchiveBytes } from './verify-ar
  */
 export async function* verifyRepository(request: SourceRequest, options: VerifyOptions, run: RunContext): AsyncIterable<VerifyResult> {
   await using repository = await openRepository(request);
+  if (request.at === undefined) await repository.warnOfLinks(run);
   const verifying = { repository, request, options, keeper: new Keeper(repository, run), run };
   for (const archive of await chosen(repository, request)) {
     run.signal.throwIfAborted();
@@ -59,7 +60,7 @@ async function verifyStored(archive: StoredArchive, { repository, request, optio
   const location = repository.locationOf(archive);
   const { depth = 'segments' } = options;
   if (archive.encrypted && depth === 'account') throw encryptedAccount(location);
-  const kept = await repository.summary(archive);
+  const kept = await keeper.summary(archive);
   const bytesOnly = depth === 'segments' && options.against === undefined && options.drill === undefined;
   if (archive.encrypted && request.open === undefined && kept !== undefined && bytesOnly) {
     const sha256 = await repository.sha256(archive, run);
@@ -85,7 +86,7 @@ async function verifyStored(archive: StoredArchive, { repository, request, optio
   }
 }
 
-/** Writes into summaries; where that cannot be done, verifying goes on, and it is said once. */
+/** Reads and writes summaries; where that cannot be done, verifying goes on, and it is said once. */
 class Keeper {
   readonly #repository: Repository;
   readonly #run: RunContext;
@@ -96,13 +97,23 @@ class Keeper {
     this.#run = run;
   }
 
+  /** What may not be read cannot be changed either: one warning is for both. */
+  summary(archive: StoredArchive): Promise<StoredSummary | undefined> {
+    return this.#repository.summaryIfReadable(archive, ({ message }) =>
+      this.#tell(`what is kept beside its archives can be neither read nor changed: ${message}`),
+    );
+  }
+
   async keep(action: () => Promise<void>): Promise<void> {
     try {
       await action();
     } catch (thrown) {
-      if (this.#told) return;
-      this.#told = true;
-      this.#run.warn(`${this.#repository.location}: what was found cannot be kept there: ${FerryError.from(thrown).message}`);
+      this.#tell(`what was found cannot be kept there: ${FerryError.from(thrown).message}`);
     }
+  }
+
+  #tell(what: string): void {
+    if (!this.#told) this.#run.warn(`${this.#repository.location}: ${what}`);
+    this.#told = true;
   }
 }

@@ -48,6 +48,11 @@ class DirectoryStore implements ObjectStore {
     return found;
   }
 
+  async links(): Promise<readonly string[]> {
+    const entries = (await optional(() => readdir(this.name, { withFileTypes: true }), this.name)) ?? [];
+    return entries.filter((entry) => entry.isSymbolicLink()).map((entry) => entry.name);
+  }
+
   open(name: string): Promise<ByteSource> {
     return openFile(this.#path(name));
   }

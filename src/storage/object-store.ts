@@ -31,6 +31,8 @@ export interface ObjectStore {
   readonly name: string;
   /** The objects directly in a folder (`''` is the root), by name; none for a folder that is not there. */
   list(folder: string): Promise<readonly StoredObject[]>;
+  /** The names in the root that are symbolic links, which no other method knows; none in a bucket. */
+  links(): Promise<readonly string[]>;
   /**
    * Opens an object for reads of any part of it.
    * @throws FerryError `not-found`

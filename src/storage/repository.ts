@@ -23,6 +23,9 @@ export interface StoredArchive extends ArchiveName {
   readonly size: number;
 }
 
+/** Is told why a summary may not be read. */
+export type Unreadable = (error: FerryError) => void;
+
 /** Which of a repository's archives is meant. */
 export interface ArchiveChoice {
   /** NAME; may be left out where all archives have the same. */
@@ -62,6 +65,14 @@ export class Repository implements AsyncDisposable {
     return found.sort(byNameAndTime);
   }
 
+  /** Warns of symbolic links that would be archives by their name: who made them takes them for some. */
+  async warnOfLinks(run: RunContext): Promise<void> {
+    const count = (await this.#store.links()).filter((name) => parseArchiveName(name) !== undefined).length;
+    if (count === 0) return;
+    const links = count === 1 ? '1 symbolic link is' : `${count} symbolic links are`;
+    run.warn(`${this.location}: ${links} passed over; only regular files are archives`);
+  }
+
   /**
    * The archive that is meant.
    *
@@ -97,13 +108,40 @@ export class Repository implements AsyncDisposable {
     return bytes === undefined ? undefined : parseSummary(bytes);
   }
 
-  /** The summaries of many archives, in their order; several are read at once. */
-  async summaries(archives: readonly StoredArchive[]): Promise<readonly (StoredSummary | undefined)[]> {
+  /**
+   * The summaries of many archives, in their order; several are read at once.
+   *
+   * @param unreadable for those who can do without: told of a summary that may not be read, which then counts as missing
+   */
+  async summaries(archives: readonly StoredArchive[], unreadable?: Unreadable): Promise<readonly (StoredSummary | undefined)[]> {
+    const read = (archive: StoredArchive) =>
+      unreadable === undefined ? this.summary(archive) : this.summaryIfReadable(archive, unreadable);
     const found: (StoredSummary | undefined)[] = [];
     for (let i = 0; i < archives.length; i += IN_FLIGHT) {
-      found.push(...(await Promise.all(archives.slice(i, i + IN_FLIGHT).map((archive) => this.summary(archive)))));
+      found.push(...(await Promise.all(archives.slice(i, i + IN_FLIGHT).map(read))));
     }
     return found;
+  }
+
+  /** As `summary`, for those who can do without: who writes a repository may let others read the archives alone. */
+  async summaryIfReadable(archive: StoredArchive, unreadable: Unreadable): Promise<StoredSummary | undefined> {
+    try {
+      return await this.summary(archive);
+    } catch (thrown) {
+      const error = FerryError.from(thrown);
+      if (error.code !== 'not-writable' && error.code !== 'unauthorized') throw error;
+      unreadable(error);
+      return undefined;
+    }
+  }
+
+  /** Warns of the first summary that may not be read. */
+  warnOfUnreadable(run: RunContext): Unreadable {
+    let told = false;
+    return ({ message }) => {
+      if (!told) run.warn(`${this.location}: what is kept beside its archives cannot be read, and is left out: ${message}`);
+      told = true;
+    };
   }
 
   /** Opens an archive's stored bytes. */

@@ -94,6 +94,10 @@ class S3Store implements ObjectStore {
     }
   }
 
+  async links(): Promise<readonly string[]> {
+    return [];
+  }
+
   open(name: string): Promise<ByteSource> {
     return openObject(this.#client, this.#bucket, this.#root + name, this.#nameOf(name), () => {});
   }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { testdata } from '../support/bytes.js';
@@ -38,8 +38,15 @@ test('links in a repository are none of its archives', async () => {
   symlinkSync('/etc/passwd', at('linked/b-20240301T030000.000Z-r1.etcd.tar'));
   const listed = await etcdferry(['list', at('linked'), '--json']);
   expect(JSON.parse(listed.stdout.toString())).toMatchObject({ error: { code: 'empty-repository' } });
+  const said = /warning: .*linked: 2 symbolic links are passed over; only regular files are archives\n/;
+  expect(listed.stderr).toMatch(said);
+  symlinkSync(GOOD, at('linked/latest.tar'));
+  copyFileSync(GOOD, at('linked/c-20240301T030000.000Z-r1.etcd.tar'));
+  const verified = await etcdferry(['verify', at('linked')]);
+  expect(verified).toMatchObject({ exit: 0, stderr: expect.stringMatching(said) });
+  expect(verified.stdout.toString()).toMatch(/^.*c-20240301T030000\.000Z-r1\.etcd\.tar: whole archive.*\n$/);
   await etcdferry(['prune', at('linked'), '--keep-last', '1']);
-  expect(readdirSync(at('linked')).filter((name) => name.endsWith('.tar'))).toHaveLength(2);
+  expect(readdirSync(at('linked')).filter((name) => name.endsWith('.tar'))).toHaveLength(4);
 });
 
 describe('a password', () => {

@@ -63,7 +63,7 @@ describe('a repository', () => {
     const repository = new Repository({
       ...{ name: store.name, get: store.get.bind(store), put: store.put.bind(store), close: store.close.bind(store) },
       ...{ list: store.list.bind(store), delete: store.delete.bind(store), unfinished: store.unfinished.bind(store) },
-      create: store.create.bind(store),
+      ...{ create: store.create.bind(store), links: store.links.bind(store) },
       open: async (name) => {
         writeFileSync(join(path, name), 'abd');
         return store.open(name);

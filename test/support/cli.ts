@@ -23,6 +23,8 @@ export interface CliOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
   readonly stdin?: Uint8Array;
+  /** Runs it as this user, in the group of the same number; takes root. */
+  readonly user?: number;
   /** Asked every millisecond; once it says so, the process is killed with SIGKILL. */
   readonly killWhen?: () => boolean;
   /** What to do, once, when stderr says something that matches: a moment that no clock can tell. */
@@ -37,6 +39,7 @@ export function etcdferry(args: readonly string[], options: CliOptions = {}): Pr
     const child = spawn(process.execPath, [BIN, ...args], {
       env: { ...cleanEnvironment(), XDG_STATE_HOME: stateDirectory(), ...options.env },
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.user === undefined ? {} : { uid: options.user, gid: options.user }),
     });
     const stdout: Buffer[] = [];
     const stderr: Buffer[] = [];
