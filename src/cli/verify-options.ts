@@ -21,7 +21,7 @@ export const verifyOptions = {
     choices: ['account', 'segments', 'records'],
     default: 'segments',
     group: DEPTH,
-    describe: 'A few small reads of an archive; every byte; every byte, and every record looked at',
+    describe: 'Small reads of an archive, one a segment; every byte; every byte, and every record looked at',
   },
   sample: { type: 'string', group: DEPTH, describe: 'Of archives only this part of the segments, another one each day: 1/7' },
   ...encryptionOption,

@@ -16,7 +16,7 @@ import { type ArchiveProof, passedArchive, verifyArchive } from './verify-archiv
 import { type FilesAccount, verifyFiles } from './verify-files.js';
 
 /**
- * How much of a location is read: its own account by a few small reads (archives only); every byte of it;
+ * How much of a location is read: its own account by small reads (archives only); every byte of it;
  * or every byte, and every record looked at.
  */
 export type VerifyDepth = 'account' | 'segments' | 'records';

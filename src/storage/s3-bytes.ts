@@ -15,6 +15,8 @@ export interface S3Object {
   readonly etag: string | undefined;
 }
 
+/** Bytes at either end that are asked for in one request, as soon as one of them is wanted: most small reads are there. */
+const EDGE = 128 * 1024;
 /** Answers that break off are asked for so often in all. */
 const TRIES = 4;
 
@@ -35,13 +37,24 @@ export async function getObject(client: S3Client, input: GetObjectCommandInput):
   }
 }
 
-/** An object in a bucket as a source of bytes; each read is a request for a range. */
+/** A part of an object, asked for once. */
+interface Edge {
+  readonly start: number;
+  readonly end: number;
+  bytes?: Promise<Buffer>;
+}
+
+/**
+ * An object in a bucket as a source of bytes. Each read is a request for a range, but for those at its start and
+ * its end (of a small object, anywhere): what is there is asked for once, and kept.
+ */
 export class S3Bytes implements ByteSource {
   readonly name: string;
   readonly size: number;
   readonly #client: S3Client;
   readonly #object: S3Object;
   readonly #close: () => void;
+  readonly #edges: readonly Edge[];
 
   constructor(client: S3Client, object: S3Object, close: () => void) {
     this.name = object.name;
@@ -49,12 +62,38 @@ export class S3Bytes implements ByteSource {
     this.#client = client;
     this.#object = object;
     this.#close = close;
+    const { size } = object;
+    const whole = size <= 2 * EDGE;
+    this.#edges = whole
+      ? [{ start: 0, end: size }]
+      : [
+          { start: 0, end: EDGE },
+          { start: size - EDGE, end: size },
+        ];
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
-    const { bucket, key, etag } = this.#object;
     if (offset < 0 || length < 0 || offset + length > this.size) throw this.#cut(offset, length);
     if (length === 0) return Buffer.alloc(0);
+    const edge = this.#edges.find(({ start, end }) => start <= offset && offset + length <= end);
+    if (edge === undefined) return this.#get(offset, length);
+    edge.bytes ??= this.#get(edge.start, edge.end - edge.start);
+    try {
+      const bytes = await edge.bytes;
+      // The caller may change what it was given.
+      return Buffer.from(bytes.subarray(offset - edge.start, offset - edge.start + length));
+    } catch (thrown) {
+      delete edge.bytes;
+      throw thrown;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#close();
+  }
+
+  async #get(offset: number, length: number): Promise<Buffer> {
+    const { bucket, key, etag } = this.#object;
     const range = `bytes=${offset}-${offset + length - 1}`;
     const condition = etag === undefined ? {} : { IfMatch: etag };
     try {
@@ -67,10 +106,6 @@ export class S3Bytes implements ByteSource {
       }
       throw s3Error(thrown, `reading ${this.name}`);
     }
-  }
-
-  async close(): Promise<void> {
-    this.#close();
   }
 
   #cut(offset: number, length: number): FerryError {

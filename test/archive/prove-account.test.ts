@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { proveAccount } from '../../src/archive/prove-account.js';
 import { type SampledSummary, sampledRecords } from '../../src/archive/prove-sample.js';
@@ -24,12 +25,22 @@ async function sampled(bytes: Buffer, part: number, of: number): Promise<Sampled
 
 describe('proveAccount', () => {
   test('takes a few small reads, and tells what the manifest states', async () => {
-    const { account, bytes } = await large;
+    const values = Array.from({ length: 7 }, (_, i) => kv(`key ${i}`, Buffer.concat([randomBytes(200_000), Buffer.alloc(9 << 20)])));
+    const { account, bytes } = await packed({ leases: [LEASES], batches: cutInto(values, 5) });
     const source = memorySource(bytes);
     const summary = await proveAccount(source, quietRun());
     expect({ ...summary, sha256: account.sha256 }).toEqual(account);
     expect(source.reads.length).toBeLessThanOrEqual(summary.manifest.entries.length + 5);
     expect(source.reads.every(([, length]) => length <= 4096)).toBe(true);
+  });
+
+  test('reads what is near at once, and no more than 128 KiB', async () => {
+    const { bytes } = await large;
+    const source = memorySource(bytes);
+    const { manifest } = await proveAccount(source, quietRun());
+    expect(manifest.entries.length).toBeGreaterThan(8);
+    expect(source.reads.length).toBeLessThanOrEqual(4 + Math.ceil(bytes.length / (64 << 10)));
+    expect(source.reads.every(([, length]) => length <= 128 << 10)).toBe(true);
   });
 
   test('finds any bit of a tar header, of padding and of the frame; content is left to others', async () => {
