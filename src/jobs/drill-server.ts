@@ -41,12 +41,14 @@ export async function startRestored(tools: EtcdTools, file: SnapshotPlace, direc
   const [endpoint, peer] = [`http://127.0.0.1:${clientPort}`, `http://127.0.0.1:${peerPort}`];
   const member = ['--name', 'drill', '--initial-cluster', `drill=${peer}`, '--initial-advertise-peer-urls', peer, '--data-dir', dataDir];
   const unchecked = file.skipHashCheck ? ['--skip-hash-check'] : [];
+  run.progress({ phase: `restoring with ${tools.restoreName}`, records: 0, bytes: 0 });
   {
     const args = ['snapshot', 'restore', resolve(file.path), ...member, ...unchecked];
     await using restoring = new GuardedProcess(tools.restore, args, directory, ENVIRONMENT);
     await restoring.done(`${tools.restoreName} snapshot restore`, run.signal);
   }
   const urls = ['--listen-client-urls', endpoint, '--advertise-client-urls', endpoint, '--listen-peer-urls', peer];
+  run.progress({ phase: 'starting etcd', records: 0, bytes: 0 });
   // Nobody will need what it writes.
   const careless = isBefore35(tools.version) ? [] : ['--unsafe-no-fsync'];
   const process = new GuardedProcess(tools.etcd, [...member, ...urls, ...careless, '--log-level', 'error'], directory, ENVIRONMENT);
