@@ -1,4 +1,5 @@
 import { FerryError, worstExit } from '../errors.js';
+import { harmlessLine } from '../model/shown-text.js';
 import { backUpOne } from './backup-one.js';
 import type { ParsedBackup } from './backup-options.js';
 import { backupSettings } from './backup-options.js';
@@ -8,7 +9,7 @@ import { shownRun } from './command.js';
 import { findConfig, readConfig } from './config-file.js';
 import { formatBytes, formatCount, formatDuration } from './format.js';
 import { failureJson, toJson } from './json.js';
-import { NEXT_STEP } from './log.js';
+import { nextStep } from './log.js';
 import { sayNotes } from './notes.js';
 import { applyProfile, chosenProfiles } from './profiles.js';
 import { put, say, type Terminal } from './terminal.js';
@@ -103,7 +104,9 @@ async function atATime<T, R>(items: readonly T[], limit: number, each: (item: T)
   return results;
 }
 
-function tellFailed({ terminal }: BackupRun, { code, exit, message, hint = NEXT_STEP[code] }: FerryError): void {
+function tellFailed({ terminal }: BackupRun, error: FerryError): void {
+  const { code, exit } = error;
+  const [message, hint] = [harmlessLine(error.message), harmlessLine(error.hint ?? nextStep(code, 'backup'))];
   say(terminal, `etcdferry: ${message}\n  ${hint}`, { level: 'error', event: 'failure', message, code, exit, hint });
 }
 

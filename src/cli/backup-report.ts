@@ -1,5 +1,6 @@
 import type { BackupReport } from '../jobs/backup.js';
 import type { PruneReport } from '../jobs/prune.js';
+import { harmless } from '../model/shown-text.js';
 import { storedJson } from './backup-target.js';
 import { formatBytes, formatDuration, plural } from './format.js';
 import { archiveJson, hexId, notesJson } from './json.js';
@@ -12,9 +13,9 @@ export function backupText(report: BackupReport, milliseconds: number): string {
   const at = `${source.api === 'v2' ? 'index' : 'revision'} ${source.revision}`;
   const done = report.dryRun ? 'would back up' : 'backed up';
   if (report.stored?.unchanged === true) {
-    return `nothing was written: ${what} at ${at} are unchanged since ${report.to} (${formatDuration(milliseconds)})`;
+    return `nothing was written: ${what} at ${at} are unchanged since ${harmless(report.to)} (${formatDuration(milliseconds)})`;
   }
-  return `${done} ${what} at ${at} to ${report.to} (${formatBytes(archive.size)}) in ${formatDuration(milliseconds)}`;
+  return `${done} ${what} at ${at} to ${harmless(report.to)} (${formatBytes(archive.size)}) in ${formatDuration(milliseconds)}`;
 }
 
 /** The document that `backup --json` prints. */

@@ -8,7 +8,7 @@ import { toJson } from './json.js';
 import { outputOptions } from './options.js';
 import { s3Options, s3Settings } from './repository-options.js';
 import { defined } from './requests.js';
-import { put, say, type Terminal } from './terminal.js';
+import { put, putText, say, type Terminal } from './terminal.js';
 
 const build = (yargs: Argv) =>
   yargs
@@ -55,7 +55,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   };
   const report = await checkAge(repository, options, context).finally(() => display.clear());
   if (args.json === true) await put(terminal, `${toJson(reportJson(report))}\n`);
-  else for (const name of report.names) if (args.quiet !== true || !name.fresh) await put(terminal, `${ageText(name, args.require)}\n`);
+  else for (const name of report.names) if (args.quiet !== true || !name.fresh) await putText(terminal, `${ageText(name, args.require)}\n`);
   if (report.fresh) return 0;
   const late = report.names.filter(({ fresh }) => !fresh).map(({ name }) => name);
   const next = args.require === 'verify' ? `etcdferry verify ${report.location}` : 'the log of the last backup';

@@ -1,9 +1,9 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
-import { formatKey } from './format.js';
+import { harmlessLine } from '../model/shown-text.js';
 import { errorJson, toJson } from './json.js';
-import { NEXT_STEP } from './log.js';
+import { nextStep } from './log.js';
 import { ProgressDisplay } from './progress.js';
 import { say, type Terminal } from './terminal.js';
 
@@ -60,7 +60,7 @@ export function shownRun(terminal: Terminal, args: { readonly quiet?: boolean | 
   const display = new ProgressDisplay(terminal, args.quiet !== true);
   const warn = (message: string): void => {
     display.clear();
-    say(terminal, `warning: ${message}`);
+    say(terminal, `warning: ${harmlessLine(message)}`);
   };
   return { display, run: { signal: terminal.signal, progress: (progress) => display.update(progress), warn } };
 }
@@ -68,19 +68,15 @@ export function shownRun(terminal: Terminal, args: { readonly quiet?: boolean | 
 /**
  * Tells of a failure: one line and what to do next on stderr, and a document where JSON is wanted.
  *
+ * @param command name of the command that failed, where one was found
  * @returns the exit status
  */
-export function tellFailure(error: FerryError, terminal: Terminal, json: 'stdout' | 'stderr' | undefined): number {
+export function tellFailure(error: FerryError, terminal: Terminal, json: 'stdout' | 'stderr' | undefined, command?: string): number {
   if (json !== undefined) terminal[json].write(`${toJson(errorJson(error))}\n`);
   const { code, exit } = error;
-  const [message, hint] = [oneLine(error.message), oneLine(error.hint ?? NEXT_STEP[code])];
+  const [message, hint] = [harmlessLine(error.message), harmlessLine(error.hint ?? nextStep(code, command))];
   say(terminal, `etcdferry: ${message}\n  ${hint}`, { level: 'error', event: 'failure', message, code, exit, hint });
   return exit;
-}
-
-/** Text from elsewhere (a server, a file) on one line, with nothing in it that steers a terminal. */
-function oneLine(text: string): string {
-  return formatKey(Buffer.from(text.replace(/\s*\n\s*/g, ' '))).replaceAll('\\\\', '\\');
 }
 
 /** The reason a run was stopped for, where it was; else what was thrown. */

@@ -2,6 +2,7 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { CopiedArchive, CopyReport } from '../jobs/copy.js';
 import { parseLocation } from '../locations/parse.js';
 import { parseDuration } from '../locations/quantity.js';
+import { harmless, harmlessLine } from '../model/shown-text.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
 import { errorJson, toJson } from './json.js';
@@ -55,7 +56,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     context,
   ).finally(() => display.clear());
   const milliseconds = performance.now() - started;
-  for (const { error } of report.archives) if (error !== undefined) say(terminal, `etcdferry: ${error.message}`);
+  for (const { error } of report.archives) if (error !== undefined) say(terminal, `etcdferry: ${harmlessLine(error.message)}`);
   if (args.json === true) await put(terminal, `${toJson(reportJson(report, milliseconds, exitOfCopy(report)))}\n`);
   else if (args.quiet !== true) say(terminal, summary(report, milliseconds));
   return exitOfCopy(report);
@@ -68,7 +69,7 @@ function summary(report: CopyReport, milliseconds: number): string {
   const failed = of('failed').length === 0 ? '' : `, ${of('failed').length} failed`;
   const done = report.dryRun ? 'would copy' : 'copied';
   const what = `${plural(copied.length, 'archive')} (${formatBytes(bytes)})`;
-  return `${done} ${what} from ${report.from} to ${report.to}, ${of('there').length} were there${failed} (${formatDuration(milliseconds)})`;
+  return `${done} ${what} from ${harmless(report.from)} to ${harmless(report.to)}, ${of('there').length} were there${failed} (${formatDuration(milliseconds)})`;
 }
 
 /** The document that `copy --json` prints. */

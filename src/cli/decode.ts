@@ -1,6 +1,7 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { worstExit } from '../errors.js';
 import type { DecodeResult } from '../jobs/decode.js';
+import { harmless, harmlessLine } from '../model/shown-text.js';
 import { type Command, type Declared, examples, exitStatus } from './command.js';
 import { errorJson, toJson } from './json.js';
 import { encryptionOption, outputOptions } from './options.js';
@@ -65,18 +66,19 @@ function exitOf({ value, error }: DecodeResult): number {
 
 async function print({ file, value, error }: DecodeResult, output: string, before: number, terminal: Terminal): Promise<void> {
   if (error !== undefined) {
-    say(terminal, `etcdferry: ${error.message}`);
+    say(terminal, `etcdferry: ${harmlessLine(error.message)}`);
     return;
   }
   const { stored, locked, bytes } = value;
-  if (locked !== undefined) say(terminal, `LEFT OUT OR ALTERED: ${file}: ${lockedText(locked)}`);
+  if (locked !== undefined) say(terminal, `LEFT OUT OR ALTERED: ${harmless(file)}: ${lockedText(locked)}`);
   else if (stored.json === undefined) await put(terminal, bytes);
   else if (output === 'json') await put(terminal, `${stored.json.toString().trim()}\n`);
   else {
     const { toYaml } = await import('../kubernetes/yaml.js');
     await put(terminal, `${before > 0 ? '---\n' : ''}${toYaml(stored.json, stored.release)}`);
   }
-  if (!stored.isKnownKind) say(terminal, `etcdferry: ${file}: ${stored.kind} of ${stored.apiVersion} is a kind this release does not know`);
+  if (!stored.isKnownKind)
+    say(terminal, `etcdferry: ${harmless(`${file}: ${stored.kind} of ${stored.apiVersion}`)} is a kind this release does not know`);
 }
 
 /** A line of `decode --json`. */

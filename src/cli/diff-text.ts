@@ -1,10 +1,12 @@
 import type { ChangedPart } from '../compare/parts.js';
+import { formatKey } from '../convert/key-text.js';
 import type { DiffEntry } from '../jobs/diff.js';
 import type { Entry } from '../jobs/entries.js';
 import type { ReadableValue } from '../jobs/readable-value.js';
 import { unifiedDiff } from '../jobs/unified-diff.js';
+import { harmless, harmlessBlock } from '../model/shown-text.js';
 import type { Api } from '../model/source.js';
-import { formatBytes, formatKey, plural } from './format.js';
+import { formatBytes, plural } from './format.js';
 import { hexId } from './json.js';
 import type { Colour, Paint } from './paint.js';
 
@@ -41,9 +43,9 @@ function aboutText({ kind, left, right, leftValue, rightValue }: ShownDifference
   const value = rightValue ?? leftValue;
   if (value === undefined || (left ?? right)?.dir === true) return '';
   const what = [rightValue?.kind ?? '', leftValue?.kind ?? ''].filter((name) => name !== '').slice(0, 1);
-  if (kind === 'changed') return what.join('');
+  if (kind === 'changed') return what.map(harmless).join('');
   const isShown = value.json === undefined && value.text !== undefined;
-  return [...what, ...(isShown ? [] : [formatBytes((right ?? left)?.value.length ?? 0)])].join(', ');
+  return [...what.map(harmless), ...(isShown ? [] : [formatBytes((right ?? left)?.value.length ?? 0)])].join(', ');
 }
 
 function below(shown: ShownDifference, paint: Paint): string[] {
@@ -99,8 +101,8 @@ function changeLines(left: ReadableValue, right: ReadableValue, { key }: DiffEnt
 }
 
 function opaqueText({ bytes, kind, text, locked }: ReadableValue): string {
-  if (locked !== undefined) return `encrypted with ${locked.provider}, key ${locked.keyName}, ${formatBytes(bytes.length)}`;
-  if (text !== undefined) return `${kind === '' ? 'text' : kind}, ${formatBytes(bytes.length)}`;
+  if (locked !== undefined) return `encrypted with ${locked.provider}, key ${harmless(locked.keyName)}, ${formatBytes(bytes.length)}`;
+  if (text !== undefined) return `${kind === '' ? 'text' : harmless(kind)}, ${formatBytes(bytes.length)}`;
   return `${formatBytes(bytes.length)}${bytes.length <= SHORT_BINARY ? ` base64:${bytes.toString('base64')}` : ' of binary data'}`;
 }
 
@@ -134,14 +136,7 @@ function parting(a: string, b: string): number {
 }
 
 function cut(line: string): string {
-  return printable(line.length <= WIDEST ? line : `${line.slice(0, WIDEST)}… (${plural(line.length, 'character')})`);
-}
-
-/** Nothing in it steers a terminal. */
-function printable(line: string): string {
-  return line.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, (character) =>
-    character === '\t' ? character : [...Buffer.from(character)].map((byte) => `\\x${byte.toString(16).padStart(2, '0')}`).join(''),
-  );
+  return harmlessBlock(line.length <= WIDEST ? line : `${line.slice(0, WIDEST)}… (${plural(line.length, 'character')})`);
 }
 
 function painted(line: string, paint: Paint): string {

@@ -1,19 +1,21 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { formatKey } from '../convert/key-text.js';
 import type { DiffEnd, DiffEntry } from '../jobs/diff.js';
 import type { DiffGroup } from '../jobs/diff-groups.js';
 import type { ReadableValue, ReadOptions } from '../jobs/readable-value.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
+import { harmless } from '../model/shown-text.js';
 import type { SourceInfo } from '../model/source.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import type { ShownDifference } from './diff-text.js';
-import { formatCount, formatKey, plural } from './format.js';
+import { formatCount, plural } from './format.js';
 import { notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
 import { encryptionOption, objectOptions, outputOptions, selectionOptions, spoolOptions } from './options.js';
 import { type Paint, painter } from './paint.js';
 import { PAIR_HELP, pairOf, pairOptions } from './pair.js';
 import { table } from './table.js';
-import { put, say, type Terminal } from './terminal.js';
+import { put, putText, say, type Terminal } from './terminal.js';
 
 const DIFFERENCE = 'What counts:';
 
@@ -106,7 +108,7 @@ async function printer(args: Parsed, encryption: Encryption | undefined, termina
   }
   const { differenceText } = await import('./diff-text.js');
   const paint = painter(terminal);
-  return async (entry) => put(terminal, differenceText(await readable(entry), paint));
+  return async (entry) => putText(terminal, differenceText(await readable(entry), paint));
 }
 
 type ReadValue = (key: Buffer, value: Buffer, options: ReadOptions) => Promise<ReadableValue>;
@@ -120,7 +122,7 @@ async function valuesOf({ key, left, right, kind, parts }: DiffEntry, options: R
 }
 
 async function tellEnd(end: DiffEnd, groups: readonly DiffGroup[], args: Parsed, terminal: Terminal): Promise<void> {
-  if (args.summary === true) await put(terminal, summaryText(end, groups, painter(terminal)));
+  if (args.summary === true) await putText(terminal, summaryText(end, groups, painter(terminal)));
   else if (args.quiet !== true) say(terminal, countsText(end));
   sayNotes(terminal, args.quiet === true ? end.notes.filter((note) => note.lossy) : end.notes);
 }
@@ -144,7 +146,7 @@ function summaryText(end: DiffEnd, groups: readonly DiffGroup[], paint: Paint): 
 }
 
 function sideText(info: SourceInfo): string {
-  return `${info.location} (${info.kind.replace('-', ' ')} at ${info.api === 'v2' ? 'index' : 'revision'} ${info.revision})`;
+  return `${harmless(info.location)} (${info.kind.replace('-', ' ')} at ${info.api === 'v2' ? 'index' : 'revision'} ${info.revision})`;
 }
 
 /** The last line of `diff --json`. */

@@ -1,5 +1,3 @@
-import { isUtf8 } from 'node:buffer';
-
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
 
 /** `9.2 MiB`; whole bytes below 1 KiB. */
@@ -36,18 +34,4 @@ export function formatAge(ms: number): string {
   if (ms >= 48 * 3_600_000) return `${Math.floor(ms / 86_400_000)} days`;
   if (ms >= 2 * 3_600_000) return `${Math.floor(ms / 3_600_000)} h`;
   return ms >= 2 * 60_000 ? `${Math.floor(ms / 60_000)} min` : `${Math.floor(ms / 1_000)} s`;
-}
-
-/** A key as one safe piece of text: UTF-8 as it is, control characters and other bytes as `\xNN`. */
-export function formatKey(key: Buffer): string {
-  if (isUtf8(key)) return key.toString().replace(/[\p{Cc}\\]/gu, escapeText);
-  return [...key].map((byte) => (byte >= 0x20 && byte < 0x7f && byte !== 0x5c ? String.fromCharCode(byte) : hexEscape(byte))).join('');
-}
-
-function escapeText(character: string): string {
-  return character === '\\' ? '\\\\' : [...Buffer.from(character)].map(hexEscape).join('');
-}
-
-function hexEscape(byte: number): string {
-  return `\\x${byte.toString(16).padStart(2, '0')}`;
 }

@@ -1,10 +1,10 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { formatKey } from '../convert/key-text.js';
 import type { FoundValue } from '../jobs/get-value.js';
 import type { ShownValue } from '../jobs/show-value.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { entryJson } from './entry-json.js';
-import { formatKey } from './format.js';
 import { bytesField, toJson } from './json.js';
 import { connectionOptions, encryptionOption, outputOptions, readOptions, spoolOptions } from './options.js';
 import { sourceRequest } from './requests.js';

@@ -1,5 +1,6 @@
 import { appendFile } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
+import { withoutCommands } from '../model/shown-text.js';
 import { say, type Terminal } from './terminal.js';
 import type { Verdict } from './verify-report.js';
 
@@ -23,7 +24,8 @@ export async function tellGitHub(verdicts: readonly Verdict[], terminal: Termina
 /** A workflow command, escaped as the runner undoes it (actions/toolkit, core/src/command.ts). */
 export function annotation({ location, code, line, details }: Verdict): string {
   const level = code === 'incomplete' ? 'warning' : 'error';
-  return `::${level} title=${property(`etcdferry verify: ${code}`)}::${data([`${location}: ${line}`, ...details].join('\n'))}`;
+  const message = withoutCommands([`${location}: ${line}`, ...details].join('\n'));
+  return `::${level} title=${property(`etcdferry verify: ${code}`)}::${data(message)}`;
 }
 
 function data(text: string): string {

@@ -1,3 +1,5 @@
+import { harmlessBlock } from '../model/shown-text.js';
+
 const ESCAPES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 
 /** A piece of HTML that is safe to put into a page. */
@@ -22,5 +24,5 @@ export const NOTHING: Html = new Html('');
 function render(value: Value): string {
   if (value instanceof Html) return value.text;
   if (typeof value === 'object') return value.map(({ text }) => text).join('');
-  return String(value).replace(/[&<>"']/g, (character) => ESCAPES[character] as string);
+  return harmlessBlock(String(value)).replace(/[&<>"']/g, (character) => ESCAPES[character] as string);
 }

@@ -1,13 +1,14 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { formatKey } from '../convert/key-text.js';
 import { FerryError } from '../errors.js';
 import type { Inspection } from '../jobs/inspect.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
-import { formatBytes, formatCount, formatKey, plural } from './format.js';
+import { formatBytes, formatCount, plural } from './format.js';
 import { bytesField, hexId, notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
 import { connectionOptions, objectOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
 import { sourceRequest } from './requests.js';
-import { put, type Terminal } from './terminal.js';
+import { put, putText, type Terminal } from './terminal.js';
 
 const SHOWN_PREFIXES = 20;
 
@@ -50,7 +51,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   );
   if (args.json === true) await put(terminal, `${toJson(inspectionJson(found))}\n`);
   else {
-    await put(terminal, await describe(found));
+    await putText(terminal, await describe(found));
     sayNotes(terminal, found.notes);
   }
   return exitOfNotes(found.notes);

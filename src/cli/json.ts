@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { ArchiveAccount } from '../archive/account.js';
 import type { FerryError } from '../errors.js';
 import type { Note } from '../model/note.js';
+import { harmlessJson } from '../model/shown-text.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 
 /** Marks text that JSON.stringify is not to write as a string; nobody can guess it. */
@@ -30,7 +31,7 @@ export function toJson(document: object): string {
     if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : `${MARK}${raw.push(value.toString()) - 1}`;
     return value instanceof RawJson ? `${MARK}${raw.push(value.text) - 1}` : value;
   });
-  return raw.length === 0 ? text : text.replace(MARKED, (_, index: string) => raw[Number(index)] as string);
+  return harmlessJson(raw.length === 0 ? text : text.replace(MARKED, (_, index: string) => raw[Number(index)] as string));
 }
 
 /** `{key: text}` where the bytes are UTF-8, else `{keyBase64: …}`; `name` is the field's name. */

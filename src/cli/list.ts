@@ -7,7 +7,7 @@ import { toJson } from './json.js';
 import { identityOptions, outputOptions } from './options.js';
 import { namesOption, s3Options, s3Settings } from './repository-options.js';
 import { defined, openWith } from './requests.js';
-import { put, type Terminal } from './terminal.js';
+import { put, putText, type Terminal } from './terminal.js';
 
 const build = (yargs: Argv) =>
   yargs
@@ -36,7 +36,8 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const repository = { location: parseLocation(args.repository), ...defined('s3', s3Settings(args, terminal)) };
   const options = { repository, names: args.name ?? [], ...defined('open', openWith(args)) };
   const list = await listArchives(options, context).finally(() => display.clear());
-  await put(terminal, args.json === true ? `${toJson(listJson(list))}\n` : await listTable(list));
+  if (args.json === true) await put(terminal, `${toJson(listJson(list))}\n`);
+  else await putText(terminal, await listTable(list));
   return 0;
 }
 

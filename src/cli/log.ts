@@ -1,4 +1,5 @@
 import type { FerryErrorCode } from '../errors.js';
+import { harmlessJson } from '../model/shown-text.js';
 
 /** How stderr is written: lines for people, or one JSON object a line for a collector of logs. */
 export type LogFormat = 'text' | 'json';
@@ -22,7 +23,7 @@ export function logFormatOf(argv: readonly string[]): LogFormat {
 /** One event as a line of JSON, the time first. */
 export function logLine(event: LogEvent, now: Date = new Date()): string {
   const { level, event: name, message, ...rest } = event;
-  return JSON.stringify({ time: now.toISOString(), level, event: name, message, ...rest });
+  return harmlessJson(JSON.stringify({ time: now.toISOString(), level, event: name, message, ...rest }));
 }
 
 const PREFIXES: readonly (readonly [start: string, level: LogEvent['level'], event: string])[] = [
@@ -41,7 +42,15 @@ export function eventOfLine(line: string): LogEvent {
   return { level, event, message: line.slice(start.length).trim() };
 }
 
-/** What to do next, where an error does not say it itself. */
+/**
+ * What to do next, where an error does not say it itself.
+ *
+ * @param command whose help is to be looked at, where one is known
+ */
+export function nextStep(code: FerryErrorCode, command?: string): string {
+  return NEXT_STEP[code].replace(' COMMAND', command === undefined ? '' : ` ${command}`);
+}
+
 export const NEXT_STEP: Readonly<Record<FerryErrorCode, string>> = {
   failed: 'Run it again; if it fails in the same way, look at what is named here.',
   'no-space': 'Free some space, or choose another target.',

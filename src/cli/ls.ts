@@ -1,15 +1,17 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { formatKey } from '../convert/key-text.js';
 import type { Entry } from '../jobs/entries.js';
 import type { ObjectIdentity } from '../kubernetes/select.js';
+import { harmless } from '../model/shown-text.js';
 import type { SourceInfo } from '../model/source.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { entryJson } from './entry-json.js';
-import { formatBytes, formatKey } from './format.js';
+import { formatBytes } from './format.js';
 import { notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
 import { connectionOptions, objectOptions, outputOptions, readOptions, selectionOptions, spoolOptions } from './options.js';
 import { sourceRequest } from './requests.js';
-import { put, type Terminal } from './terminal.js';
+import { put, putText, type Terminal } from './terminal.js';
 
 const WIDE_HEAD = `${'KIND'.padEnd(24)} ${'NAMESPACE'.padEnd(18)} ${'NAME'.padEnd(44)} ${'SIZE'.padStart(10)} ${'REVISION'.padStart(10)}  KEY\n`;
 /** Lines gathered before they are written. */
@@ -58,6 +60,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const { listKeys } = await import('../jobs/list-keys.js');
   const { run: context } = shownRun(terminal, { quiet: true });
   const line = await lineFor(args);
+  const print = args.json === true ? put : putText;
   let pending = args.output === 'wide' && args.json !== true ? WIDE_HEAD : '';
   const request = sourceRequest({ ...args, from: args.location, prefix: args.prefix === undefined ? undefined : [args.prefix] }, terminal);
   const each = (entry: Entry, source: SourceInfo): void | Promise<void> => {
@@ -65,7 +68,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     if (pending.length < CHUNK) return;
     const full = pending;
     pending = '';
-    return put(terminal, full);
+    return print(terminal, full);
   };
   const end = await listKeys(request, each, context);
   if (args.json === true) {
@@ -73,7 +76,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     const at = { [source.api === 'v2' ? 'index' : 'revision']: source.revision };
     pending += `${toJson({ schema: 'etcdferry.ls-summary/v1', location: source.location, ...at, records, valueBytes: bytes, notes: notesJson(notes) })}\n`;
   }
-  await put(terminal, pending);
+  await print(terminal, pending);
   if (args.json !== true) sayNotes(terminal, end.notes);
   return exitOfNotes(end.notes);
 }
@@ -92,7 +95,8 @@ async function lineFor(args: ArgumentsCamelCase<Arguments>): Promise<Line> {
 
 /** Columns wide enough for nearly all; a stream of keys is not held back to measure it. */
 function wideLine(entry: Entry, { kind, namespace, name }: ObjectIdentity): string {
-  const columns = [kind.padEnd(24), (namespace ?? '').padEnd(18), (name ?? '').padEnd(44), formatBytes(entry.value.length).padStart(10)];
+  const names = [harmless(kind).padEnd(24), harmless(namespace ?? '').padEnd(18), harmless(name ?? '').padEnd(44)];
+  const columns = [...names, formatBytes(entry.value.length).padStart(10)];
   return `${columns.join(' ')} ${String(entry.modified).padStart(10)}  ${keyLine(entry)}`;
 }
 

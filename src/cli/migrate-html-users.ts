@@ -1,4 +1,5 @@
 import type { AuthData } from '../model/auth.js';
+import { harmless } from '../model/shown-text.js';
 import { type Html, html, NOTHING } from './html.js';
 import { patternOf } from './migrate-report.js';
 
@@ -37,7 +38,8 @@ function grant(role: string, type: string, pattern: string): string {
   return `etcdctl role grant-permission ${prefix ? '--prefix ' : ''}${quoted(role)} ${type} ${quoted(key)}`;
 }
 
-/** A word as a shell takes it. */
+/** A word as a shell takes it; bash and its like where it would steer a terminal otherwise. */
 function quoted(word: string): string {
+  if (harmless(word) !== word) return `$'${harmless(word.replace(/[\\']/g, '\\$&'))}'`;
   return /^[\w./:@%+=-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -1,10 +1,11 @@
+import { formatKey } from '../convert/key-text.js';
 import type { PrefixCounts } from '../convert/v2-counts.js';
 import type { MigrateReport } from '../jobs/migrate.js';
 import type { MigrationPlan } from '../jobs/migration-plan.js';
 import type { MigrationProof } from '../jobs/migration-proof.js';
 import { isProven } from '../jobs/migration-verdict.js';
 import type { Note } from '../model/note.js';
-import { formatBytes, formatCount, formatDuration, formatKey, plural } from './format.js';
+import { formatBytes, formatCount, formatDuration, plural } from './format.js';
 import { type Html, html, NOTHING } from './html.js';
 import { hexId } from './json.js';
 import { STYLE } from './migrate-html-style.js';
@@ -164,7 +165,7 @@ function notesSection(notes: readonly Note[]): Html {
 function noteItem({ message, count, examples, lossy, code }: Note): Html {
   const tag = lossy ? html`<span class="tag lost">left out or altered</span>` : html`<span class="tag">note</span>`;
   const more = count > examples.length ? html` …` : NOTHING;
-  const shown = examples.map((example) => html`<code>${formatKey(Buffer.from(example))}</code> `);
+  const shown = examples.map((example) => html`<code>${example}</code> `);
   return html`<li class="note" id="note-${code}"><b>${formatCount(count)}</b><span>${message} ${tag}</span>
 ${examples.length === 0 ? NOTHING : html`<span class="examples">${shown}${more}</span>`}</li>`;
 }

@@ -1,7 +1,9 @@
+import { formatKey } from '../convert/key-text.js';
 import type { MigrateReport } from '../jobs/migrate.js';
 import type { MigrationPlan } from '../jobs/migration-plan.js';
 import type { Note } from '../model/note.js';
-import { formatBytes, formatCount, formatDuration, formatKey, plural } from './format.js';
+import { harmless, harmlessLine } from '../model/shown-text.js';
+import { formatBytes, formatCount, formatDuration, plural } from './format.js';
 import type { MatchedRule } from './migrate-rules.js';
 import { table } from './table.js';
 
@@ -70,7 +72,7 @@ function cannotTell({ source }: MigrateReport): string {
 
 function notesText(head: string, notes: readonly Note[]): string {
   if (notes.length === 0) return '';
-  const lines = notes.map(({ count, message, examples }) => [formatCount(count), message, examples.join(', ')]);
+  const lines = notes.map(({ count, message, examples }) => [formatCount(count), harmlessLine(message), examples.map(harmless).join(', ')]);
   return `\n${head}\n${indented(lines.map(([count, message, named]) => `${count}  ${message}${named === '' ? '' : ` (${named})`}`).join('\n'))}\n`;
 }
 
@@ -83,7 +85,7 @@ function collisionsText({ collisions }: MigrationPlan): string {
 }
 
 function inTheWayText({ inTheWay: { count, keys, reason } }: MigrationPlan): string {
-  if (reason !== undefined) return `\nIN THE WAY: ${reason}\n`;
+  if (reason !== undefined) return `\nIN THE WAY: ${harmlessLine(reason)}\n`;
   if (count === 0) return '';
   const more = count > keys.length ? ['…'] : [];
   const head = `IN THE WAY: ${plural(count, 'key')} of the target with another value or lease`;

@@ -1,3 +1,4 @@
+import { formatKey } from '../convert/key-text.js';
 import { prefixEnd } from '../convert/prefix.js';
 import { worstExit } from '../errors.js';
 import type { MigrateReport } from '../jobs/migrate.js';
@@ -5,7 +6,8 @@ import type { MigrationPlan } from '../jobs/migration-plan.js';
 import type { MigrationProof } from '../jobs/migration-proof.js';
 import { isProven } from '../jobs/migration-verdict.js';
 import type { AuthData, Permission } from '../model/auth.js';
-import { formatBytes, formatCount, formatDuration, formatKey, plural } from './format.js';
+import { harmless } from '../model/shown-text.js';
+import { formatBytes, formatCount, formatDuration, plural } from './format.js';
 import { archiveJson, bytesField, hexId, notesJson, snapshotJson } from './json.js';
 import { exitOfNotes } from './notes.js';
 import { writtenText } from './written.js';
@@ -46,12 +48,12 @@ export function summaryOf(report: MigrateReport, { milliseconds }: RunFacts): st
   const { source, archive, written, snapshot, keys } = report;
   const back = source.api === 'v3';
   const what = back ? 'node' : 'key';
-  const from = `${source.location} at ${back ? 'revision' : 'index'} ${source.revision}`;
+  const from = `${harmless(source.location)} at ${back ? 'revision' : 'index'} ${source.revision}`;
   const took = `(${formatDuration(milliseconds)})`;
-  if (written !== undefined) return `${from} to ${report.to}: ${writtenText(written, what)} ${took}`;
+  if (written !== undefined) return `${from} to ${harmless(report.to)}: ${writtenText(written, what)} ${took}`;
   const bytes = archive?.size ?? snapshot?.bytes;
   const size = bytes === undefined ? '' : `, ${formatBytes(bytes)}`;
-  return `${from} to ${report.to}: ${report.dryRun ? 'would write' : 'wrote'} ${plural(keys, what)}${size} ${took}`;
+  return `${from} to ${harmless(report.to)}: ${report.dryRun ? 'would write' : 'wrote'} ${plural(keys, what)}${size} ${took}`;
 }
 
 /** What reading the target back has shown, in one line. */

@@ -30,7 +30,7 @@ import { reportFiles } from './report-file.js';
 import { defined, sourceLocation, sourceRequest } from './requests.js';
 import { SIDES_HELP, settingsOfSides, twoSidedOptions } from './sides.js';
 import { stateOption, statePlace } from './state.js';
-import { put, say, type Terminal } from './terminal.js';
+import { putText, say, type Terminal } from './terminal.js';
 import { treeOptions, treeRules } from './tree-options.js';
 import { toolVersion } from './version.js';
 import { writeOptions, writerOptions } from './write-options.js';
@@ -168,7 +168,7 @@ async function tellMigration(
 ): Promise<number> {
   const { notes, proof, plan } = report;
   if (plan !== undefined && args.json !== true && args.quiet !== true) {
-    await put(terminal, (await import('./migrate-plan-text.js')).planText(report, plan, rules));
+    await putText(terminal, (await import('./migrate-plan-text.js')).planText(report, plan, rules));
     say(terminal, summaryOf(report, facts));
     return exitOfMigration(report);
   }

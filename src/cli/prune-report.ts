@@ -1,10 +1,11 @@
 import type { PruneReport } from '../jobs/prune.js';
+import { harmless } from '../model/shown-text.js';
 import { formatBytes, plural } from './format.js';
 
 /** What pruning did, as one line. */
 export function pruneText(report: PruneReport): string {
   const done = report.dryRun ? 'would remove' : 'removed';
-  return `${done} ${plural(report.removed, 'archive')} (${formatBytes(report.freed)}) from ${report.location}, ${report.kept} kept`;
+  return `${done} ${plural(report.removed, 'archive')} (${formatBytes(report.freed)}) from ${harmless(report.location)}, ${report.kept} kept`;
 }
 
 /** The document that `prune --json` prints. */

@@ -9,7 +9,7 @@ import { pruneJson, pruneText } from './prune-report.js';
 import { s3Options, s3Settings } from './repository-options.js';
 import { defined, parsed } from './requests.js';
 import { requiredPolicy, retentionOptions } from './retention-options.js';
-import { put, say, type Terminal } from './terminal.js';
+import { put, putText, say, type Terminal } from './terminal.js';
 
 const build = (yargs: Argv) =>
   yargs
@@ -49,7 +49,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const report = await prune(repository, options, context).finally(() => display.clear());
   if (args.json === true) await put(terminal, `${toJson(pruneJson(report))}\n`);
   else {
-    if (report.dryRun) await put(terminal, await decisionTable(report));
+    if (report.dryRun) await putText(terminal, await decisionTable(report));
     if (args.quiet !== true) say(terminal, pruneText(report));
   }
   return 0;

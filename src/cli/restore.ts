@@ -1,11 +1,13 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
+import { formatKey } from '../convert/key-text.js';
 import { FerryError } from '../errors.js';
 import type { RestoreOptions, RestoreReport } from '../jobs/restore.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { type Location, parseLocation } from '../locations/parse.js';
 import { parseRevision } from '../locations/quantity.js';
+import { harmless } from '../model/shown-text.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
-import { formatBytes, formatDuration, formatKey, plural } from './format.js';
+import { formatBytes, formatDuration, plural } from './format.js';
 import { bytesField, notesJson, snapshotJson } from './json.js';
 import {
   connectionOptions,
@@ -22,7 +24,7 @@ import {
 } from './options.js';
 import { tellReport } from './report.js';
 import { connectionSettings, defined, parsed, sourceRequest } from './requests.js';
-import { put, type Terminal } from './terminal.js';
+import { putText, type Terminal } from './terminal.js';
 import { writeOptions, writerOptions } from './write-options.js';
 import { writtenText } from './written.js';
 
@@ -104,7 +106,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     context,
   ).finally(() => display.clear());
   const milliseconds = performance.now() - started;
-  if (report.dryRun && args.json !== true) for (const key of extra) await put(terminal, `would delete ${formatKey(key)}\n`);
+  if (report.dryRun && args.json !== true) for (const key of extra) await putText(terminal, `would delete ${formatKey(key)}\n`);
   const document = reportJson(report, milliseconds, extra);
   return tellReport({ summary: summary(report, milliseconds), document, notes: report.notes, stdoutTaken: false }, args, terminal);
 }
@@ -138,11 +140,11 @@ function summary(report: RestoreReport, milliseconds: number): string {
   if (written !== undefined) {
     const now = report.dryRun ? 'at' : 'now at';
     const revision = 'revision' in written ? `, ${now} revision ${written.revision}` : '';
-    return `${writtenText(written, source.api === 'v2' ? 'node' : 'key')}; ${report.to}${revision} ${took}`;
+    return `${writtenText(written, source.api === 'v2' ? 'node' : 'key')}; ${harmless(report.to)}${revision} ${took}`;
   }
-  if (snapshot === undefined) return report.to;
+  if (snapshot === undefined) return harmless(report.to);
   const what = `${plural(snapshot.records, 'record')}, ${formatBytes(snapshot.bytes)}`;
-  return `${report.dryRun ? 'would write' : 'wrote'} ${report.to}: ${what}, at revision ${snapshot.revision} ${took}`;
+  return `${report.dryRun ? 'would write' : 'wrote'} ${harmless(report.to)}: ${what}, at revision ${snapshot.revision} ${took}`;
 }
 
 /** The document that `restore --json` prints. */

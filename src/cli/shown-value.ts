@@ -1,4 +1,5 @@
 import type { ShownValue } from '../jobs/show-value.js';
+import { harmless } from '../model/shown-text.js';
 import { rawJson } from './json.js';
 
 /** What `--json` tells of a value that is Kubernetes': the object with all its digits, or why there is none. */
@@ -11,5 +12,5 @@ export function valueJson({ stored, locked }: ShownValue): object {
 
 /** Why a value is not shown, as the end of a sentence. */
 export function lockedText({ provider, keyName }: { readonly provider: string; readonly keyName: string }): string {
-  return `is encrypted with ${provider}, key ${keyName}, which nothing given opens (--encryption-config)`;
+  return `is encrypted with ${provider}, key ${harmless(keyName)}, which nothing given opens (--encryption-config)`;
 }

@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module';
 import type CliTable from 'cli-table3';
+import { harmless } from '../model/shown-text.js';
 
 const load = createRequire(import.meta.url);
 
@@ -9,7 +10,7 @@ const NO_LINES = Object.fromEntries(
     .map((part) => [part, '']),
 );
 
-/** Columns of text without lines, as kubectl prints them; ends in a newline. */
+/** Columns of text without lines, as kubectl prints them; what stands in cells is made harmless. Ends in a newline. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[], aligns: readonly ('left' | 'right')[] = []): string {
   // Loaded with the first table: every command knows of tables, few draw one.
   const Table = load('cli-table3') as typeof CliTable;
@@ -19,7 +20,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
     chars: { ...NO_LINES, middle: '   ' },
     style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
   });
-  drawn.push(...rows.map((row) => [...row]));
+  drawn.push(...rows.map((row) => row.map(harmless)));
   const lines = drawn.toString().split('\n');
   return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;
 }

@@ -1,11 +1,13 @@
 import type { Writable } from 'node:stream';
 import { FerryError } from '../errors.js';
+import { harmlessBlock, withoutCommands } from '../model/shown-text.js';
 import { eventOfLine, type LogEvent, type LogFormat, logLine } from './log.js';
+import { hasColours, PAINTED } from './paint.js';
 
 /** Everything a command may know of the process it runs in. */
 export interface Terminal {
   readonly stdin: AsyncIterable<Uint8Array>;
-  readonly stdout: Writable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly env: Readonly<Record<string, string | undefined>>;
   /** How stderr is written; lines for people unless it says otherwise. */
@@ -26,7 +28,23 @@ export interface Terminal {
 export function say(terminal: Terminal, line: string, event: LogEvent = eventOfLine(line)): void {
   const { label, logFormat, stderr } = terminal;
   if (logFormat === 'json') stderr.write(`${logLine(label === undefined ? event : { ...event, profile: label })}\n`);
-  else stderr.write(`${label === undefined ? line : `${label}: ${line.replaceAll('\n', `\n${label}: `)}`}\n`);
+  else stderr.write(`${forPeople(label === undefined ? line : `${label}: ${line.replaceAll('\n', `\n${label}: `)}`, terminal)}\n`);
+}
+
+/** Writes lines for people to stdout, as `put` does data. */
+export function putText(terminal: Terminal, text: string): Promise<void> {
+  if (!hasColours(terminal)) return put(terminal, forPeople(text, terminal));
+  const parts = text.split(PAINTED).map((part, i) => (i % 2 === 0 ? forPeople(part, terminal) : part));
+  return put(terminal, parts.join(''));
+}
+
+/** Set by the CI servers that take lines of a log for commands: GitHub (Gitea, Forgejo), Azure Pipelines, TeamCity. */
+const CI_SERVERS = ['GITHUB_ACTIONS', 'TF_BUILD', 'TEAMCITY_VERSION'] as const;
+
+/** The last line of defence: whatever was forgotten before, nothing steers the terminal or the CI server that shows it. */
+function forPeople(text: string, { env }: Terminal): string {
+  const plain = harmlessBlock(text);
+  return CI_SERVERS.some((name) => (env[name] ?? '') !== '') ? withoutCommands(plain) : plain;
 }
 
 /**
@@ -49,10 +67,14 @@ export async function put(terminal: Terminal, data: string | Uint8Array): Promis
   });
 }
 
+/** Whether a failure of stdout is that nobody reads it any more. */
+export function isReaderGone({ cause }: FerryError): boolean {
+  return cause instanceof Error && (cause as NodeJS.ErrnoException).code === 'EPIPE';
+}
+
 /** What a failure to write to stdout means. */
 export function stdoutFailure(thrown: Error): FerryError {
-  const gone = (thrown as NodeJS.ErrnoException).code === 'EPIPE';
-  return gone
+  return (thrown as NodeJS.ErrnoException).code === 'EPIPE'
     ? new FerryError('failed', 'writing to stdout: its reader has gone away', { cause: thrown })
     : FerryError.from(thrown, 'writing to stdout');
 }

@@ -1,5 +1,6 @@
 import type { FerryError } from '../errors.js';
 import { exitOfResult, notesOfResult, type VerifyResult } from '../jobs/verify.js';
+import { harmless, harmlessLine } from '../model/shown-text.js';
 import { toJson } from './json.js';
 import { resultJson, summaryJson } from './verify-json.js';
 import { failedText, passedText } from './verify-text.js';
@@ -17,22 +18,32 @@ export interface Verdict {
   readonly seconds: number;
 }
 
-/** Boils a result down to what reports tell of it. */
+/** Boils a result down to what reports tell of it, harmless wherever it is shown. */
 export function verdictOf(result: VerifyResult): Verdict {
-  const { location } = result;
+  const location = harmless(result.location);
   const exit = exitOfResult(result);
   if (result.error !== undefined) {
     const { code, hint } = result.error;
-    return { location, exit, code, line: behind(failedText(result), location), details: hint === undefined ? [] : [hint], seconds: 0 };
+    return {
+      location,
+      exit,
+      code,
+      line: behind(failedText(result), location),
+      details: hint === undefined ? [] : [harmlessLine(hint)],
+      seconds: 0,
+    };
   }
   const [line = '', ...details] = passedText(result).split('\n');
-  const notes = notesOfResult(result).map((note) => `${note.lossy ? 'LEFT OUT OR ALTERED' : 'note'}: ${note.message}: ${note.count}`);
+  const notes = notesOfResult(result).map(
+    (note) => `${note.lossy ? 'LEFT OUT OR ALTERED' : 'note'}: ${harmlessLine(note.message)}: ${note.count}`,
+  );
   const code = exit === 4 ? 'differs' : exit === 3 ? 'incomplete' : undefined;
   return { location, exit, code, line: behind(line, location), details: [...details, ...notes], seconds: result.milliseconds / 1000 };
 }
 
 function behind(line: string, location: string): string {
-  return line.startsWith(`${location}: `) ? line.slice(location.length + 2) : line;
+  const before = `${location}: `;
+  return line.startsWith(before) ? line.slice(before.length) : line;
 }
 
 /** The report as one JSON document. */

@@ -1,9 +1,12 @@
+import { formatKey } from '../convert/key-text.js';
 import type { FerryError } from '../errors.js';
 import type { KindCount } from '../jobs/check-records.js';
 import type { DrillAccount } from '../jobs/drill.js';
 import type { VerifyResult } from '../jobs/verify.js';
 import type { AgainstAccount, NamedDifference } from '../jobs/verify-against.js';
-import { formatBytes, formatCount, formatDuration, formatKey, plural } from './format.js';
+import { harmless, harmlessLine } from '../model/shown-text.js';
+import { formatBytes, formatCount, formatDuration, plural } from './format.js';
+import type { Colour, Paint } from './paint.js';
 import { table } from './table.js';
 
 type PassedResult = Exclude<VerifyResult, { readonly error: FerryError }>;
@@ -11,25 +14,28 @@ type PassedResult = Exclude<VerifyResult, { readonly error: FerryError }>;
 /** Differences named on the terminal; JSON names more of them. */
 const NAMED = 50;
 const SIGNS = { added: '+', removed: '-', changed: '~' } as const;
+const COLOURS = { added: 'green', removed: 'red', changed: 'yellow' } as const satisfies Readonly<Record<string, Colour>>;
+const UNPAINTED: Paint = (_, text) => text;
 
 /** A location that passed, as a line, and what more there is to say below it. */
-export function passedText(result: PassedResult): string {
+export function passedText(result: PassedResult, paint: Paint = UNPAINTED): string {
   const below = [
     ...(result.contents === undefined ? [] : kindsText(result.contents.kinds)),
-    ...differencesText(result.drill?.served),
-    ...differencesText(result.against),
+    ...differencesText(result.drill?.served, paint),
+    ...differencesText(result.against, paint),
   ];
-  return [`${result.location}: ${lineText(result)}`, ...below].join('\n');
+  return [`${harmless(result.location)}: ${lineText(result, paint)}`, ...below].join('\n');
 }
 
 /** What is wrong with a location, on one line. */
-export function failedText({ location, error }: Extract<VerifyResult, { readonly error: FerryError }>): string {
+export function failedText({ location, error }: Extract<VerifyResult, { readonly error: FerryError }>, paint: Paint = UNPAINTED): string {
   const { message } = error;
-  return `${location}: ${message.startsWith(location) ? message.slice(location.length).replace(/^[: ]+/, '') : message}`;
+  const wrong = message.startsWith(location) ? message.slice(location.length).replace(/^[: ]+/, '') : message;
+  return `${harmless(location)}: ${paint('red', harmlessLine(wrong))}`;
 }
 
-function lineText(result: PassedResult): string {
-  return [wholeText(result), ...checkedText(result), ...drillText(result.drill), ...againstText(result.against)].join('; ');
+function lineText(result: PassedResult, paint: Paint): string {
+  return [wholeText(result), ...checkedText(result), ...drillText(result.drill, paint), ...againstText(result.against, paint)].join('; ');
 }
 
 function wholeText(result: PassedResult): string {
@@ -65,38 +71,38 @@ function kindsText(kinds: readonly KindCount[]): string[] {
   return [table(['  KIND', 'API VERSION', 'RECORDS', 'BYTES'], rows, ['left', 'left', 'right', 'right']).trimEnd()];
 }
 
-function drillText(drill: DrillAccount | undefined): string[] {
+function drillText(drill: DrillAccount | undefined, paint: Paint): string[] {
   if (drill === undefined) return [];
   const { etcdVersion, restoredWith, served, milliseconds } = drill;
   const { added, removed, changed, equal } = served.counts;
-  const how = `by ${restoredWith} into etcd ${etcdVersion}, in ${formatDuration(milliseconds)}`;
+  const how = `by ${restoredWith} into etcd ${harmless(etcdVersion)}, in ${formatDuration(milliseconds)}`;
   if (!served.differ) return [`restored ${how}: all ${plural(equal, 'key')} served, with revisions and leases`];
   return [
-    `restored ${how}, which serves SOMETHING ELSE: ${formatCount(added)} more, ${formatCount(removed)} missing, ${formatCount(changed)} changed, ${formatCount(equal)} equal`,
+    `restored ${how}, which serves ${paint('red', 'SOMETHING ELSE')}: ${formatCount(added)} more, ${formatCount(removed)} missing, ${formatCount(changed)} changed, ${formatCount(equal)} equal`,
   ];
 }
 
-function againstText(against: AgainstAccount | undefined): string[] {
+function againstText(against: AgainstAccount | undefined, paint: Paint): string[] {
   if (against === undefined) return [];
   const { other, at, counts, differ } = against;
   const { added, removed, changed, equal } = counts;
-  const where = `${other.location} at ${other.api === 'v2' ? 'index' : 'revision'} ${other.revision}`;
+  const where = `${harmless(other.location)} at ${other.api === 'v2' ? 'index' : 'revision'} ${other.revision}`;
   const latest = at === 'latest' && other.kind !== 'archive' ? ', its latest' : '';
   if (!differ) return [`the same as ${where}${latest}, ${plural(equal, other.api === 'v2' ? 'node' : 'key')} equal`];
   return [
-    `DIFFERS from ${where}${latest}: ${formatCount(added)} only there, ${formatCount(removed)} only here, ${formatCount(changed)} changed, ${formatCount(equal)} equal`,
+    `${paint('yellow', 'DIFFERS')} from ${where}${latest}: ${formatCount(added)} only there, ${formatCount(removed)} only here, ${formatCount(changed)} changed, ${formatCount(equal)} equal`,
   ];
 }
 
-function differencesText(against: AgainstAccount | undefined): string[] {
+function differencesText(against: AgainstAccount | undefined, paint: Paint): string[] {
   if (against === undefined) return [];
-  const named = against.differences.slice(0, NAMED).map(differenceText);
+  const named = against.differences.slice(0, NAMED).map((each) => differenceText(each, paint));
   const { added, removed, changed } = against.counts;
   const more = added + removed + changed - named.length;
   return more > 0 ? [...named, `  … ${plural(more, 'more')}`.replace(/mores$/, 'more')] : named;
 }
 
-function differenceText({ kind, key, parts }: NamedDifference): string {
+function differenceText({ kind, key, parts }: NamedDifference, paint: Paint): string {
   const only = parts.length === 1 && parts[0] === 'value' ? '' : parts.length === 0 ? '' : ` (${parts.join(', ')})`;
-  return `  ${SIGNS[kind]} ${formatKey(key)}${only}`;
+  return `  ${paint(COLOURS[kind], `${SIGNS[kind]} ${formatKey(key)}`)}${only}`;
 }

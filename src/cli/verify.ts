@@ -3,15 +3,17 @@ import { FerryError } from '../errors.js';
 import type { VerifyOptions, VerifyResult } from '../jobs/verify.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import type { RunContext } from '../model/run.js';
+import { harmlessLine } from '../model/shown-text.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { plural } from './format.js';
 import { toJson } from './json.js';
 import { sayNotes } from './notes.js';
 import { dataDirOptions, fileOptions, outputOptions, readOptions, spoolOptions } from './options.js';
 import { checkReportFiles, type ReportFile, refuseUnwritable, writeSmallFile } from './report-file.js';
+import { painter } from './paint.js';
 import { namesOption } from './repository-options.js';
 import { sourceRequest } from './requests.js';
-import { put, say, type Terminal } from './terminal.js';
+import { put, putText, say, type Terminal } from './terminal.js';
 import { verifyOptions, verifyRequest } from './verify-options.js';
 
 const build = (yargs: Argv) =>
@@ -139,23 +141,27 @@ async function teller(args: Parsed, terminal: Terminal): Promise<Teller> {
   }
   const { exitOfResult, notesOfResult } = await import('../jobs/verify.js');
   const { failedText, passedText } = await import('./verify-text.js');
+  const paint = painter(terminal);
   const isPassed = (result: VerifyResult): boolean => result.error === undefined && exitOfResult(result) !== 4;
   return {
     one: async (result) => {
       if (result.error === undefined) {
         if (args.quiet === true && isPassed(result)) return;
-        await put(terminal, `${passedText(result)}\n`);
+        await putText(terminal, `${passedText(result, paint)}\n`);
         sayNotes(terminal, notesOfResult(result));
         return;
       }
-      await put(terminal, `${failedText(result)}\n`);
-      if (result.error.hint !== undefined) say(terminal, `  ${result.error.hint}`);
+      await putText(terminal, `${failedText(result, paint)}\n`);
+      if (result.error.hint !== undefined) say(terminal, `  ${harmlessLine(result.error.hint)}`);
     },
     all: async (results) => {
       if (results.length < 2 || args.quiet === true) return;
       const passed = results.filter(isPassed).length;
-      const word = results.every((result) => result.error !== undefined || result.whole) ? 'whole' : 'passed';
-      await put(terminal, `${plural(results.length, 'location')}: ${passed} ${word}, ${results.length - passed} not\n`);
+      // Of what is whole and yet differs it cannot be said that it is not whole.
+      const isWhole = (result: VerifyResult): boolean => result.error !== undefined || (result.whole && isPassed(result));
+      const word = results.every(isWhole) ? 'whole' : 'passed';
+      const counts = `${passed} ${word}, ${results.length - passed} not`;
+      await putText(terminal, `${plural(results.length, 'location')}: ${paint(passed === results.length ? 'green' : 'red', counts)}\n`);
     },
   };
 }

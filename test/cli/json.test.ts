@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatBytes, formatCount, formatDuration, formatKey } from '../../src/cli/format.js';
+import { formatBytes, formatCount, formatDuration } from '../../src/cli/format.js';
 import { bytesField, hexId, toJson } from '../../src/cli/json.js';
+import { formatKey } from '../../src/convert/key-text.js';
 import { bytes, int64 } from '../support/arbitrary.js';
 
 describe('toJson', () => {

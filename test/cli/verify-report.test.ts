@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { create } from 'xmlbuilder2';
 import { annotation, stepSummary } from '../../src/cli/github.js';
-import { reportJunit, type Verdict } from '../../src/cli/verify-report.js';
+import { reportJunit, type Verdict, verdictOf } from '../../src/cli/verify-report.js';
+import { failedText } from '../../src/cli/verify-text.js';
+import { FerryError } from '../../src/errors.js';
 import { etcdferry } from '../support/cli.js';
 import { schemaErrors } from '../support/json-schema.js';
 import { temporaryDirectory } from '../support/temp.js';
@@ -116,7 +118,7 @@ const hostile: Verdict = {
 
 test('what stands in an archive becomes no workflow command, no markup and no broken XML', async () => {
   expect(annotation(hostile).split(/[\r\n]/)).toHaveLength(1);
-  expect(annotation(hostile)).toContain('100%25%0D%0A::stop-commands');
+  expect(annotation(hostile)).toContain('100%25%0D%0A\\x3a:stop-commands');
   const summary = stepSummary([hostile]);
   expect(summary.trimEnd().split('\n')).toHaveLength(5);
   expect(summary).not.toMatch(/<script|`/);
@@ -124,4 +126,17 @@ test('what stands in an archive becomes no workflow command, no markup and no br
   for (const character of ['\u0000', '\u001b', '\uffff']) expect(junit).not.toContain(character);
   expect(junit).toContain(']]&gt;&amp;');
   expect(create(junit).toObject()).toHaveProperty('testsuites');
+});
+
+test('a terminal has what is wrong in colour, a report never', async () => {
+  const failed = { location: 'a\x1b[2J.tar', error: new FerryError('damaged', 'a\x1b[2J.tar: cut\x9b\nshort') };
+  expect(failedText(failed, (colour, text) => `<${colour}>${text}</>`)).toBe('a\\x1b[2J.tar: <red>cut\\xc2\\x9b short</>');
+  expect(verdictOf(failed)).toMatchObject({ location: 'a\\x1b[2J.tar', line: 'cut\\xc2\\x9b short' });
+});
+
+test('what is whole and differs is not called not whole', async () => {
+  const other = join(import.meta.dirname, '../../testdata/archive/v0-gzip.tar');
+  const run = await etcdferry(['verify', GOOD, other, '--against', GOOD]);
+  expect(run.exit).toBe(4);
+  expect(run.stdout.toString()).toMatch(/2 locations: 1 passed, 1 not\n$/);
 });

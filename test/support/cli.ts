@@ -83,7 +83,11 @@ function stateDirectory(): string {
  * Runs the command line inside this process: much quicker, for what is decided before anything that
  * takes a process of its own to prove (signals, the exit status as a parent sees it).
  */
-export async function etcdferryInside(args: readonly string[], stdin: Uint8Array = Buffer.alloc(0)): Promise<CliResult> {
+export async function etcdferryInside(
+  args: readonly string[],
+  stdin: Uint8Array = Buffer.alloc(0),
+  env: NodeJS.ProcessEnv = {},
+): Promise<CliResult> {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
   const outputs = Promise.all([buffer(stdout), text(stderr)]);
@@ -91,7 +95,7 @@ export async function etcdferryInside(args: readonly string[], stdin: Uint8Array
     stdin: Readable.from([stdin]),
     stdout,
     stderr,
-    env: { ...cleanEnvironment(), XDG_STATE_HOME: stateDirectory() },
+    env: { ...cleanEnvironment(), XDG_STATE_HOME: stateDirectory(), ...env },
   });
   const exit = await main(args, fake as unknown as NodeJS.Process);
   stdout.end();
