@@ -9,15 +9,18 @@ import type { SourceInfo } from '../model/source.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import type { ShownDifference } from './diff-text.js';
 import { formatCount, plural } from './format.js';
-import { notesJson, toJson } from './json.js';
+import { bytesField, notesJson, toJson } from './json.js';
 import { exitOfNotes, sayNotes } from './notes.js';
 import { encryptionOption, objectOptions, outputOptions, selectionOptions, spoolOptions } from './options.js';
-import { type Paint, painter } from './paint.js';
+import { painter } from './paint.js';
 import { PAIR_HELP, pairOf, pairOptions } from './pair.js';
 import { table } from './table.js';
 import { put, putText, say, type Terminal } from './terminal.js';
 
 const DIFFERENCE = 'What counts:';
+/** What the counts of `--summary` take of a line, and what its names have at least. */
+const COUNT_COLUMNS = 30;
+const NARROWEST_NAME = 20;
 
 const build = (yargs: Argv) =>
   yargs
@@ -122,7 +125,7 @@ async function valuesOf({ key, left, right, kind, parts }: DiffEntry, options: R
 }
 
 async function tellEnd(end: DiffEnd, groups: readonly DiffGroup[], args: Parsed, terminal: Terminal): Promise<void> {
-  if (args.summary === true) await putText(terminal, summaryText(end, groups, painter(terminal)));
+  if (args.summary === true) await putText(terminal, summaryText(end, groups, terminal));
   else if (args.quiet !== true) say(terminal, countsText(end));
   sayNotes(terminal, args.quiet === true ? end.notes.filter((note) => note.lossy) : end.notes);
 }
@@ -135,14 +138,23 @@ function countsText({ counts, left }: DiffEnd): string {
   return `${plural(added + removed + changed, `${what} differs`, `${what}s differ`)}: ${formatCount(added)} added, ${formatCount(removed)} removed, ${formatCount(changed)} changed; ${formatCount(equal)} equal${beside}`;
 }
 
-function summaryText(end: DiffEnd, groups: readonly DiffGroup[], paint: Paint): string {
+function summaryText(end: DiffEnd, groups: readonly DiffGroup[], terminal: Terminal): string {
+  const paint = painter(terminal);
   const sides = `from ${sideText(end.left)}\nto   ${sideText(end.right)}\n${paint(end.differ ? 'yellow' : 'green', countsText(end))}\n`;
   if (groups.length === 0) return sides;
+  const room = (terminal.stdout.columns ?? Number.POSITIVE_INFINITY) - COUNT_COLUMNS;
   const rows = groups.map(({ group, added, removed, changed }) => [
-    formatKey(Buffer.from(group)),
+    shortened(formatKey(group), Math.max(room, NARROWEST_NAME)),
     ...[added, removed, changed].map((count) => formatCount(count)),
   ]);
   return `${sides}\n${table(['WHERE', 'ADDED', 'REMOVED', 'CHANGED'], rows, ['left', 'right', 'right', 'right'])}`;
+}
+
+/** Cut in the middle: names that begin alike may still be told apart. */
+function shortened(name: string, room: number): string {
+  if (name.length <= room) return name;
+  const end = Math.floor((room - 1) / 3);
+  return `${name.slice(0, room - 1 - end)}…${name.slice(name.length - end)}`;
 }
 
 function sideText(info: SourceInfo): string {
@@ -163,7 +175,7 @@ function summaryJson(end: DiffEnd, groups: readonly DiffGroup[], args: Parsed): 
     from: side(end.left),
     to: side(end.right),
     ...end.counts,
-    ...(args.summary === true ? { groups } : {}),
+    ...(args.summary === true ? { groups: groups.map(({ group, ...counts }) => ({ ...bytesField('group', group), ...counts })) } : {}),
     exit: end.differ ? 4 : exitOfNotes(end.notes),
     notes: notesJson(end.notes),
   };

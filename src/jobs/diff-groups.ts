@@ -4,7 +4,7 @@ import type { DiffEntry } from './diff.js';
 /** How many keys differ in one group. */
 export interface DiffGroup {
   /** A Kubernetes resource (`pods`, `widgets.example.com`), else the beginning of the keys (`/app/`). */
-  readonly group: string;
+  readonly group: Buffer;
   readonly added: number;
   readonly removed: number;
   readonly changed: number;
@@ -26,11 +26,12 @@ export class DiffGroups {
   }
 
   add({ key, kind }: DiffEntry): void {
-    const name = groupOf(key, this.#etcdPrefixes);
+    const group = groupOf(key, this.#etcdPrefixes);
+    const name = group.toString('latin1');
     const known = this.#groups.has(name) || this.#groups.size < MAX_GROUPS ? name : REST;
     let counted = this.#groups.get(known);
     if (counted === undefined) {
-      counted = { group: known, added: 0, removed: 0, changed: 0 };
+      counted = { group: known === name ? Buffer.from(group) : Buffer.from(REST), added: 0, removed: 0, changed: 0 };
       this.#groups.set(known, counted);
     }
     counted[kind]++;
@@ -39,13 +40,13 @@ export class DiffGroups {
   /** The groups with the most differences first. */
   list(): DiffGroup[] {
     const total = ({ added, removed, changed }: DiffGroup): number => added + removed + changed;
-    return [...this.#groups.values()].sort((a, b) => total(b) - total(a) || (a.group < b.group ? -1 : 1));
+    return [...this.#groups.values()].sort((a, b) => total(b) - total(a) || Buffer.compare(a.group, b.group));
   }
 }
 
-function groupOf(key: Buffer, etcdPrefixes: readonly string[]): string {
+function groupOf(key: Buffer, etcdPrefixes: readonly string[]): Buffer {
   const path = parseStoragePath(key, etcdPrefixes);
-  if (path !== undefined) return path.group === undefined ? path.resource : `${path.resource}.${path.group}`;
+  if (path !== undefined) return Buffer.from(path.group === undefined ? path.resource : `${path.resource}.${path.group}`);
   const slash = key.indexOf(0x2f, 1);
-  return slash < 0 ? key.toString() : key.toString('utf8', 0, slash + 1);
+  return slash < 0 ? key : key.subarray(0, slash + 1);
 }

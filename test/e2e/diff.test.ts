@@ -2,8 +2,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { packArchive } from '../../src/archive/pack.js';
+import { quietRun } from '../../src/model/run.js';
+import { memorySink } from '../archive/memory.js';
 import { type CliResult, etcdferryInside } from '../support/cli.js';
 import { EtcdServer, etcdWithV2, newestEtcd } from '../support/etcd.js';
+import { kv, sourceOf } from '../support/source.js';
 import { temporaryDirectory } from '../support/temp.js';
 
 const DATA = join(import.meta.dirname, '../../testdata/kubernetes-1.20');
@@ -176,6 +180,18 @@ describe('diff', () => {
         ],
       },
     ]);
+  });
+
+  test('--summary tells groups of binary keys apart, and has them as bytes in JSON', async () => {
+    const sink = memorySink();
+    const keys = ['\xff\x01/a', '\xff\x02/a', `${'n'.repeat(80)}1/a`].map((key) => kv(Buffer.from(key, 'latin1'), 'v'));
+    await packArchive(sourceOf(keys), sink, { compress: 'gzip', toolVersion: '0.1.0' }, quietRun());
+    writeFileSync(at('binary.tar'), sink.bytes());
+    const plain = await etcdferryInside(['diff', at('before.tar'), at('binary.tar'), '--summary']);
+    expect(plain.stdout.toString()).toMatch(/^\\xff\\x01\/ +1 .*\n\\xff\\x02\/ +1 /m);
+    const json = await etcdferryInside(['diff', at('before.tar'), at('binary.tar'), '--summary', '--json']);
+    const { groups } = documents(json)[0] as { groups: object[] };
+    expect(groups).toContainEqual({ groupBase64: '/wEv', added: 1, removed: 0, changed: 0 });
   });
 
   test('v2: a live side takes the api of the archive beside it; a directory in the place of a value is a change', async () => {
