@@ -24,6 +24,11 @@ export function unmaskWords(args: Record<string, unknown>): void {
 interface DeclaredFlags {
   readonly key: Readonly<Record<string, unknown>>;
   readonly array: readonly string[];
+  readonly boolean: readonly string[];
+}
+
+function declaredBy(parser: Argv): DeclaredFlags {
+  return (parser as Argv & { getOptions(): DeclaredFlags }).getOptions();
 }
 
 /**
@@ -32,7 +37,7 @@ interface DeclaredFlags {
  * @throws FerryError `usage`
  */
 export function refuseRepeated(args: Readonly<Record<string, unknown>>, parser: Argv): void {
-  const { key, array } = (parser as Argv & { getOptions(): DeclaredFlags }).getOptions();
+  const { key, array } = declaredBy(parser);
   const repeated = Object.keys(key).find((name) => Array.isArray(args[name]) && !array.includes(name));
   if (repeated !== undefined) throw new FerryError('usage', `--${repeated} was given more than once`, { hint: 'Give it once.' });
 }
@@ -43,6 +48,44 @@ export function refuseRepeated(args: Readonly<Record<string, unknown>>, parser: 
  */
 export function jsonPlace(argv: readonly string[]): 'stdout' | 'stderr' | undefined {
   if (!argv.some((word) => word === '--json' || word === '--json=true')) return undefined;
-  const toStdout = argv.some((word, i) => word === '--to=-' || (word === '--to' && argv[i + 1] === '-'));
-  return toStdout ? 'stderr' : 'stdout';
+  return isStdoutTaken(argv) ? 'stderr' : 'stdout';
+}
+
+/** Whether stdout is to carry an archive. */
+export function isStdoutTaken(argv: readonly string[]): boolean {
+  return argv.some((word, i) => word === '--to=-' || (word === '--to' && argv[i + 1] === '-'));
+}
+
+/**
+ * Refuses `--quiet=maybe`, which the parser takes for `--quiet=false`.
+ *
+ * @throws FerryError `usage`
+ */
+export function refuseStrangeSwitches(argv: readonly string[], parser: Argv): void {
+  const { boolean } = declaredBy(parser);
+  const end = argv.indexOf('--');
+  for (const word of end < 0 ? argv : argv.slice(0, end)) {
+    const [, flag = '', value = ''] = /^(--?[^=]+)=(.*)$/s.exec(word) ?? [];
+    const isSwitch = boolean.includes(flag.replace(/^--?(no-)?/, ''));
+    if (isSwitch && value !== 'true' && value !== 'false')
+      throw new FerryError('usage', `${flag} takes no value, and "${value}" was given`);
+  }
+}
+
+const GOT = 'got %s of %s positionals';
+
+/** What yargs is to say where a positional is missing, in the form `missingPositional` knows. */
+export const MISSING_POSITIONAL = { 'Not enough non-option arguments: got %s, need at least %s': { one: GOT, other: GOT } } as const;
+
+/** Says which positional is missing; undefined for any other message. */
+export function missingPositional(message: string, spec: string): string | undefined {
+  const got = /^got (\d+) of \d+ positionals$/.exec(message)?.[1];
+  if (got === undefined) return undefined;
+  const missing = [...spec.matchAll(/<[^>]+>/g)][Number(got)]?.[0] ?? 'an argument';
+  return `${missing.replace('..', '')} is missing: etcdferry ${spec}`;
+}
+
+/** The name of a command: `verify` of `verify <location..>`. */
+export function nameOf(spec: string): string {
+  return spec.split(' ')[0] as string;
 }

@@ -1,7 +1,17 @@
 import { setMaxListeners } from 'node:events';
 import yargs, { type Argv } from 'yargs';
 import { FerryError } from '../errors.js';
-import { jsonPlace, maskWords, refuseRepeated, unmaskWords } from './argv.js';
+import {
+  isStdoutTaken,
+  jsonPlace,
+  MISSING_POSITIONAL,
+  maskWords,
+  missingPositional,
+  nameOf,
+  refuseRepeated,
+  refuseStrangeSwitches,
+  unmaskWords,
+} from './argv.js';
 import { backupCommand } from './backup.js';
 import { checkAgeCommand } from './check-age.js';
 import { type Command, failureOf, tellFailure } from './command.js';
@@ -19,7 +29,7 @@ import { lsCommand } from './ls.js';
 import { migrateCommand } from './migrate.js';
 import { pruneCommand } from './prune.js';
 import { restoreCommand } from './restore.js';
-import { stdoutFailure, type Terminal } from './terminal.js';
+import { isReaderGone, stdoutFailure, type Terminal } from './terminal.js';
 import { verifyCommand } from './verify.js';
 import { toolVersion } from './version.js';
 
@@ -45,31 +55,43 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
     signal: stop.signal,
     onInterrupt: signals.onInterrupt,
   };
+  let found: string | undefined;
   try {
-    return await runCommand(argv, terminal);
+    return await runCommand(argv, terminal, (command) => {
+      found = command;
+    });
   } catch (thrown) {
-    return tellFailure(failureOf(thrown, stop.signal), terminal, jsonPlace(argv));
+    const error = failureOf(thrown, stop.signal);
+    // As `| head` means it. An archive whose reader goes away is another thing: it is lost.
+    if (error === stop.signal.reason && isReaderGone(error) && !isStdoutTaken(argv)) return error.exit;
+    return tellFailure(error, terminal, jsonPlace(argv), found);
   } finally {
     signals.release();
   }
 }
 
-async function runCommand(argv: readonly string[], terminal: Terminal): Promise<number> {
+/** @param onFound told the name of the command, once that is known */
+async function runCommand(argv: readonly string[], terminal: Terminal, onFound: (command: string) => void): Promise<number> {
   let exit = 0;
+  let spec = '';
   const add = <A>(parser: Argv, command: Command<A>): Argv =>
     parser.command(
       command.spec,
       command.describe,
-      (y) =>
-        command
+      (y) => {
+        spec = command.spec;
+        onFound(nameOf(spec));
+        return command
           .build(y)
           .middleware((args) => refuseRepeated(args, y))
-          .usage(`${command.describe}\n\nUsage: $0 ${command.spec} [options]`),
+          .middleware(() => refuseStrangeSwitches(argv, y))
+          .usage(`${command.describe}\n\nUsage: $0 ${command.spec} [options]`);
+      },
       async (args) => {
         exit = await command.run(args, terminal);
       },
     );
-  let parser: Argv = yargs(maskWords(argv))
+  const parser: Argv = yargs(maskWords(argv))
     .middleware(unmaskWords, true)
     .scriptName('etcdferry')
     .usage('Back up, verify, restore and move etcd: any source to a portable archive, to any target.\n\nUsage: $0 COMMAND [options]')
@@ -85,6 +107,7 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
     .version(toolVersion())
     // Our own texts are English; half of the help in the shell's language reads worse than all of it in one.
     .detectLocale(false)
+    .updateStrings(MISSING_POSITIONAL as unknown as Record<string, string>)
     .option('log-format', {
       choices: ['text', 'json'] as const,
       group: 'Output:',
@@ -94,27 +117,33 @@ async function runCommand(argv: readonly string[], terminal: Terminal): Promise<
     .wrap(Math.min(WIDEST, terminalWidth(terminal)))
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new FerryError('usage', firstLower(message), { hint: 'See: etcdferry COMMAND --help' });
+      throw error ?? new FerryError('usage', missingPositional(message, spec) ?? firstLower(message));
     })
     .epilogue('Every command has its own --help, which ends in its exit status.');
-  parser = add(parser, backupCommand);
-  parser = add(parser, restoreCommand);
-  parser = add(parser, migrateCommand);
-  parser = add(parser, verifyCommand);
-  parser = add(parser, inspectCommand);
-  parser = add(parser, lsCommand);
-  parser = add(parser, getCommand);
-  parser = add(parser, diffCommand);
-  parser = add(parser, hashkvCommand);
-  parser = add(parser, decodeCommand);
-  parser = add(parser, encodeCommand);
-  parser = add(parser, pruneCommand);
-  parser = add(parser, checkAgeCommand);
-  parser = add(parser, listCommand);
-  parser = add(parser, copyCommand);
-  parser = add(parser, completionCommand);
-  await parser.parseAsync();
+  await withCommands(parser, add).parseAsync();
   return exit;
+}
+
+/** Adds every command, in the order of the help. */
+function withCommands(parser: Argv, add: <A>(parser: Argv, command: Command<A>) => Argv): Argv {
+  let all = parser;
+  all = add(all, backupCommand);
+  all = add(all, restoreCommand);
+  all = add(all, migrateCommand);
+  all = add(all, verifyCommand);
+  all = add(all, inspectCommand);
+  all = add(all, lsCommand);
+  all = add(all, getCommand);
+  all = add(all, diffCommand);
+  all = add(all, hashkvCommand);
+  all = add(all, decodeCommand);
+  all = add(all, encodeCommand);
+  all = add(all, pruneCommand);
+  all = add(all, checkAgeCommand);
+  all = add(all, listCommand);
+  all = add(all, copyCommand);
+  all = add(all, completionCommand);
+  return all;
 }
 
 function terminalWidth(terminal: Terminal): number {

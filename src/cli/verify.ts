@@ -2,6 +2,7 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { FerryError } from '../errors.js';
 import type { VerifyOptions, VerifyResult } from '../jobs/verify.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
+import type { SourceRequest } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
 import { harmlessLine } from '../model/shown-text.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
@@ -9,8 +10,8 @@ import { plural } from './format.js';
 import { toJson } from './json.js';
 import { sayNotes } from './notes.js';
 import { dataDirOptions, fileOptions, outputOptions, readOptions, spoolOptions } from './options.js';
-import { checkReportFiles, type ReportFile, refuseUnwritable, writeSmallFile } from './report-file.js';
 import { painter } from './paint.js';
+import { checkReportFiles, type ReportFile, refuseUnwritable, writeSmallFile } from './report-file.js';
 import { namesOption } from './repository-options.js';
 import { sourceRequest } from './requests.js';
 import { put, putText, say, type Terminal } from './terminal.js';
@@ -72,6 +73,7 @@ async function run(args: Parsed, terminal: Terminal): Promise<number> {
   );
   const startedAt = new Date();
   const requests = args.location.map((location) => sourceRequest({ ...args, from: location }, terminal, {}));
+  await refuseStrayNames(args, requests);
   await using encryption = await encryptionOf(args['encryption-config']);
   const options: VerifyOptions = await verifyRequest(args, encryption, terminal);
   const { run: context, display } = shownRun(terminal, args);
@@ -92,6 +94,16 @@ async function run(args: Parsed, terminal: Terminal): Promise<number> {
     await tellGitHub(results.map(verdictOf), terminal);
   }
   return exit;
+}
+
+/** NAMEs are those of archives in a repository; a single file has none. */
+async function refuseStrayNames({ name }: Parsed, requests: readonly SourceRequest[]): Promise<void> {
+  if (name === undefined) return;
+  const [{ isRepository }, { detect }] = await Promise.all([import('../locations/repository.js'), import('../locations/detect.js')]);
+  for (const { location } of requests) {
+    const isThere = location.kind !== 'path' || (await detect(location.path)) !== 'missing';
+    if (isThere && !(await isRepository(location))) throw new FerryError('usage', `--name is for a repository; ${location.text} is none`);
+  }
 }
 
 /**

@@ -36,6 +36,50 @@ describe('words', () => {
   });
 });
 
+describe('usage', () => {
+  test('names the command whose help is meant, and the argument that is missing', async () => {
+    for (const [args, says, command] of [
+      [['verify'], '<location> is missing: etcdferry verify <location..>', ' verify'],
+      [['diff', at('a.tar')], '<to> is missing: etcdferry diff <from> <to>', ' diff'],
+      [['get', at('a.tar'), 'k', '--what'], 'unknown argument: what', ' get'],
+      [['vrify'], 'did you mean verify?', ''],
+    ] as const) {
+      const { exit, stderr } = await etcdferry(args);
+      expect({ exit, stderr }).toEqual({ exit: 2, stderr: `etcdferry: ${says}\n  See: etcdferry${command} --help\n` });
+    }
+  });
+
+  test('is what a switch with a strange value is, and --name for a file', async () => {
+    for (const value of ['maybe', '']) {
+      const { exit, stderr } = await etcdferry(['diff', at('a.tar'), at('a.tar'), `--ignore-noise=${value}`]);
+      expect(exit).toBe(2);
+      expect(stderr).toContain(`--ignore-noise takes no value, and "${value}" was given`);
+    }
+    expect(await etcdferry(['diff', at('a.tar'), at('a.tar'), '--ignore-noise=true', '-q=false'])).toMatchObject({ exit: 0 });
+    const named = await etcdferry(['verify', at('a.tar'), '--name', 'x']);
+    expect(named).toMatchObject({ exit: 2 });
+    expect(named.stderr).toContain(`--name is for a repository; ${at('a.tar')} is none`);
+  });
+});
+
+test('a reader who has seen enough is no failure worth a word; a lost archive is', async () => {
+  const until = async (...args: string[]): Promise<{ exit: number | null; stderr: string }> => {
+    const child = spawn(process.execPath, [BIN, ...args], { env: cleanEnvironment() });
+    let stderr = '';
+    child.stderr.on('data', (chunk: Buffer) => {
+      stderr += chunk.toString();
+    });
+    child.stdout.destroy();
+    const exit = await new Promise<number | null>((resolve) => child.on('close', resolve));
+    return { exit, stderr };
+  };
+  expect(await until('ls', at('a.tar'))).toEqual({ exit: 1, stderr: '' });
+  expect(await until('ls', at('a.tar'), '--json')).toEqual({ exit: 1, stderr: '' });
+  const archive = await until('backup', '--from', at('a.tar'), '--to', '-', '--quiet');
+  expect(archive.exit).toBe(1);
+  expect(archive.stderr).toContain('its reader has gone away');
+});
+
 describe('a failure with --json', () => {
   test('is a document on stdout, however the flag is spelled', async () => {
     const result = await etcdferry(['backup', '--from', at('none'), '--to', at('x.tar'), '--json=true']);
