@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { FerryError } from '../errors.js';
 import { cborToJson, isCbor } from './codec/cbor.js';
 import { decodeAs, decodeExactly, type ExactJson } from './codec/decode-message.js';
@@ -101,11 +102,12 @@ export function typeOfJson(json: Buffer): { apiVersion: string; kind: string } {
   return { apiVersion: text('apiVersion'), kind: text('kind') };
 }
 
-/** Stored JSON ends in a line break; within it there is rarely one. */
+/** Stored JSON ends in a line break; within it there is rarely one. What is not UTF-8 becomes U+FFFD, as Go reads it. */
 function oneLine(bytes: Buffer): Buffer {
   const end = bytes.at(-1) === 0x0a ? bytes.length - 1 : bytes.length;
   const json = bytes.subarray(0, end);
-  return json.includes(0x0a) ? Buffer.from(compactJson(json.toString('latin1')), 'latin1') : json;
+  const line = json.includes(0x0a) ? Buffer.from(compactJson(json.toString('latin1')), 'latin1') : json;
+  return isUtf8(line) ? line : Buffer.from(line.toString());
 }
 
 /** UTF-8 without control characters but tab and line breaks. */

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { describe, expect, test } from 'vitest';
 import { cborToJson } from '../../src/kubernetes/codec/cbor.js';
 import { ENVELOPE_PREFIX } from '../../src/kubernetes/codec/envelope.js';
@@ -99,6 +100,26 @@ describe('decodeStored', () => {
     stored[stored.indexOf('p!') + 1] = 0xff;
     expect(decodeStored(stored)).toMatchObject({ format: 'protobuf', kind: 'Pod', release: undefined });
     expect(String(decodeStored(stored).json)).toContain('"name":"p\\ufffd"');
+  });
+
+  test('JSON within an object that is not UTF-8 is shown as bytes that no release knows', () => {
+    const json = pod.replace('"name":"p"', '"name":"p","managedFields":[{"fieldsV1":{"f:x!":{}}}]');
+    const stored = Buffer.from(encodeStored(json).bytes);
+    stored[stored.indexOf('f:x!') + 3] = 0xe1;
+    const shown = decodeStored(stored);
+    expect(shown).toMatchObject({ kind: 'Pod', release: undefined });
+    expect(isUtf8(shown.json as Buffer)).toBe(true);
+    expect(encodeStored(shown.json as Buffer).bytes.equals(stored)).toBe(true);
+  });
+
+  test('stored JSON that is not UTF-8 is shown with U+FFFD', () => {
+    const stored = Buffer.from('{"kind":"Widget","apiVersion":"x.io/v1","a":"!"}\n');
+    stored[stored.indexOf('!')] = 0xff;
+    expect(decodeStored(stored)).toMatchObject({
+      format: 'json',
+      kind: 'Widget',
+      json: Buffer.from('{"kind":"Widget","apiVersion":"x.io/v1","a":"\ufffd"}'),
+    });
   });
 
   test("a field more around the object, or one in another place, is no release's writing", () => {

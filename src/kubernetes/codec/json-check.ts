@@ -1,3 +1,5 @@
+import { isUtf8 } from 'node:buffer';
+
 /** Deepest nesting of messages that is followed: the schema of a CRD has about 100. */
 export const DEEPEST_MESSAGES = 200;
 /** Deepest nesting of JSON that is followed; Go's own decoder stops at 10,000. */
@@ -129,4 +131,9 @@ function skipSpace(bytes: Uint8Array, start: number, end: number): number {
 
 function isHex(byte: number): boolean {
   return (byte >= 0x30 && byte <= 0x39) || (byte >= 0x41 && byte <= 0x46) || (byte >= 0x61 && byte <= 0x66);
+}
+
+/** Whether bytes are one JSON text in UTF-8. */
+export function isJsonText(bytes: Buffer, start: number, end: number): boolean {
+  return isJson(bytes, start, end) && isUtf8(bytes.subarray(start, end));
 }

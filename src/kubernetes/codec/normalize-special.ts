@@ -2,7 +2,7 @@ import { FerryError } from '../../errors.js';
 import { varintLength, writeVarint } from '../../wire/varint.js';
 import { BackWriter } from './back-writer.js';
 import { cborToJson, isCbor } from './cbor.js';
-import { isJson } from './json-check.js';
+import { isJsonText } from './json-check.js';
 import { compactJson } from './json-tree.js';
 import { canonicalQuantity } from './quantity.js';
 import { GO_ZERO_SECONDS } from './time.js';
@@ -73,7 +73,7 @@ export function normalRaw(bytes: Buffer): Buffer | undefined {
       throw thrown;
     }
   }
-  if (!isJson(text, 0, text.length)) return undefined;
+  if (!isJsonText(text, 0, text.length)) return undefined;
   if (text.toString('latin1').trim() === 'null') return Buffer.alloc(0);
   return field(1, text.includes(0x0a) ? Buffer.from(compactJson(text.toString('latin1')), 'latin1') : text);
 }

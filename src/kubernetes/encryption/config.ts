@@ -41,7 +41,7 @@ export function parseEncryptionConfiguration(text: string): EncryptionConfigurat
   const root = parseYaml(text);
   const kind = record(root)?.kind;
   if (kind !== 'EncryptionConfiguration' && kind !== 'EncryptionConfig')
-    throw wrong(`has kind ${JSON.stringify(kind ?? null)}, expected EncryptionConfiguration`);
+    throw wrong(`has kind ${shown(kind ?? null)}, expected EncryptionConfiguration`);
   return {
     resources: list(record(root)?.resources, 'resources').map((entry, i) => ({
       resources: list(record(entry)?.resources, `resources[${i}].resources`).map((name) => String(name)),
@@ -79,7 +79,7 @@ function provider(value: unknown, path: string): EncryptionProvider {
     case 'kms':
       return kms(record(settings) ?? {}, `${path}.kms`);
     default:
-      throw wrong(`names a provider ${JSON.stringify(type)} in ${path} that is not known`);
+      throw wrong(`names a provider ${shown(type)} in ${path} that is not known`);
   }
 }
 
@@ -96,7 +96,7 @@ function keys(settings: unknown, path: string, sizes: readonly number[]): Encryp
 
 function kms(settings: Readonly<Record<string, unknown>>, path: string): EncryptionProvider {
   const { apiVersion = 'v1', name, endpoint, timeout } = settings;
-  if (apiVersion !== 'v1' && apiVersion !== 'v2') throw wrong(`asks for KMS ${JSON.stringify(apiVersion)} in ${path}, expected v1 or v2`);
+  if (apiVersion !== 'v1' && apiVersion !== 'v2') throw wrong(`asks for KMS ${shown(apiVersion)} in ${path}, expected v1 or v2`);
   if (typeof name !== 'string' || name === '') throw wrong(`has no name in ${path}`);
   if (typeof endpoint !== 'string' || !endpoint.startsWith('unix://')) throw wrong(`has no endpoint unix:///… in ${path}`);
   const nanos = timeout === undefined ? undefined : parseDuration(String(timeout));
@@ -111,6 +111,12 @@ function list(value: unknown, path: string): readonly unknown[] {
 
 function record(value: unknown): Readonly<Record<string, unknown>> | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+}
+
+/** A value as a message has it: no more of it than tells what it is. */
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
 }
 
 function wrong(what: string): FerryError {
