@@ -5,7 +5,7 @@ import { etcdferry, jsonOf } from '../support/cli.js';
 import { revisionOf } from '../support/compare.js';
 import { EtcdServer, newestEtcd } from '../support/etcd.js';
 import { load } from '../support/load.js';
-import { TcpProxy } from '../support/tcp-proxy.js';
+import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { temporaryDirectory } from '../support/temp.js';
 
 /** 48 MB, so that a limited rate keeps a backup busy for as long as a test needs. */
@@ -92,12 +92,14 @@ test('a token that expires half-way is renewed', async () => {
 });
 
 test('a compaction during the read starts it again at a new revision, and says so', async () => {
-  const args = ['backup', '--from', server.endpoint, '--to', join(directory, 'y.tar'), '--limit-rate', '12M', '--json'];
   let compacted: Promise<number> | undefined;
-  const act = (): void => {
-    compacted = changeAndCompact();
-  };
-  const result = await etcdferry(args, { when: { says: READING, act } });
+  await using proxy = await TcpProxy.start(
+    server.port,
+    afterBytes(1_000_000, () => {
+      compacted = changeAndCompact();
+    }),
+  );
+  const result = await etcdferry(['backup', '--from', proxy.endpoint, '--to', join(directory, 'y.tar'), '--limit-rate', '12M', '--json']);
   expect(result.exit).toBe(0);
   expect(result.stderr).toMatch(/compacted away; starting again/);
   expect(jsonOf(result)).toMatchObject({ revision: await compacted, restarts: 1, archive: { records: KEYS + 1 } });

@@ -1,6 +1,6 @@
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { EtcdServer } from '../support/etcd.js';
+import { EtcdServer, strictQuota } from '../support/etcd.js';
 import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { fullDiskFault } from './full-disk.js';
 import { caseFile } from './live.js';
@@ -129,7 +129,7 @@ async function targetKilled(ground: TreeGround, random: Random): Promise<string>
 async function noSpace(ground: TreeGround, random: Random): Promise<string> {
   // etcd counts what it has committed to its file, some 100 ms late: small transactions let it notice in time.
   const quota = 100_000 + random(700_000);
-  await using server = await EtcdServer.start(ground.etcd, { args: ['--quota-backend-bytes', String(quota)] });
+  await using server = await EtcdServer.start(ground.etcd, { args: strictQuota(quota) });
   await using proxy = await TcpProxy.start(server.port, undefined, 20);
   const migration = chosen(ground, random, 'begun anew');
   const run = await faultRun([...migrateArgs(migration, proxy.endpoint), '--max-txn-ops', '16', ...TO_TIMEOUTS]);

@@ -1,6 +1,6 @@
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { EtcdServer } from '../support/etcd.js';
+import { EtcdServer, strictQuota } from '../support/etcd.js';
 import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { fullDiskFault } from './full-disk.js';
 import { caseFile, expectSameAsSource, expectWholeOrNothing, finish, KEYS, type LiveGround, recordsOf } from './live.js';
@@ -66,9 +66,8 @@ async function killedUnderWrite(ground: LiveGround, random: Random, job: readonl
 }
 
 async function noSpace(ground: LiveGround, random: Random): Promise<string> {
-  // etcd counts what it has committed to its file, some 100 ms late: much less than the archive holds.
   const quota = 500_000 + random(1_500_000);
-  await using server = await EtcdServer.start(ground.etcd, { args: ['--quota-backend-bytes', String(quota)] });
+  await using server = await EtcdServer.start(ground.etcd, { args: strictQuota(quota) });
   const run = await faultRun(['restore', '--from', ground.archive, '--to', server.endpoint, ...TIMEOUTS]);
   expectClear(run, [1], 'quota exceeded');
   if (!/space|quota/i.test(run.stderr)) throw new Unexpected(`no word of space: ${run.stderr}`);

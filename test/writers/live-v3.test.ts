@@ -7,7 +7,7 @@ import type { Progress } from '../../src/model/run.js';
 import { quietRun } from '../../src/model/run.js';
 import { restoreLiveV3 } from '../../src/writers/live-v3.js';
 import { failure } from '../support/cluster.js';
-import { etcdVersions } from '../support/etcd.js';
+import { etcdVersions, strictQuota } from '../support/etcd.js';
 import { RestoreTarget } from '../support/restore.js';
 import { kv, sourceOf } from '../support/source.js';
 
@@ -205,7 +205,7 @@ for (const etcd of etcdVersions()) {
 
   describe(`restoreLiveV3 into etcd ${etcd.version} with limits`, () => {
     it('takes fewer operations a transaction when the server does, and says when it is out of space', async () => {
-      await using small = await RestoreTarget.start(etcd, ['--max-txn-ops=20', '--quota-backend-bytes=20000000']);
+      await using small = await RestoreTarget.start(etcd, ['--max-txn-ops=20', ...strictQuota(20_000_000)]);
       expect(await small.restore(many('/few/', 300))).toMatchObject({ written: 300 });
       // Reading back is bounded by the same limit.
       expect(await small.restore([kv('/few/0', 'value 0'), kv('/few/99', 'value 99')])).toMatchObject({ equal: 2 });
