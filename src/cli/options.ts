@@ -5,7 +5,8 @@ type OptionSet = Readonly<Record<string, Options>>;
 
 const CONNECTION = 'Connection:';
 const SELECTION = 'Which keys:';
-const OUTPUT = 'Output:';
+export const OUTPUT = 'Output:';
+const FILES = "etcd's own files:";
 const KUBERNETES = 'Kubernetes:';
 const ENCRYPTION = 'Encryption (age):';
 
@@ -39,17 +40,17 @@ export const hiddenOption = {
 } as const satisfies OptionSet;
 
 export const fileOptions = {
-  'skip-hash-check': { type: 'boolean', describe: 'Read a snapshot file without its SHA-256: one copied from a data dir' },
+  'skip-hash-check': { type: 'boolean', group: FILES, describe: 'Read a snapshot file without its SHA-256: one copied from a data dir' },
 } as const satisfies OptionSet;
 
 export const historyOption = {
-  history: { type: 'boolean', describe: 'Keep every revision that a file holds, deletions too' },
+  history: { type: 'boolean', group: FILES, describe: 'Keep every revision that a file holds, deletions too' },
 } as const satisfies OptionSet;
 
 export const dataDirOptions = {
-  'wal-dir': { type: 'string', describe: "Where a data dir's WAL is, if not in it" },
-  'include-uncommitted': { type: 'boolean', describe: "Take the tail of a data dir's WAL too, beyond the commit index" },
-  'max-memory': { type: 'string', describe: 'Most memory for replaying a data dir', defaultDescription: '2G' },
+  'wal-dir': { type: 'string', group: FILES, describe: "Where a data dir's WAL is, if not in it" },
+  'include-uncommitted': { type: 'boolean', group: FILES, describe: "Take the tail of a data dir's WAL too, beyond the commit index" },
+  'max-memory': { type: 'string', group: FILES, describe: 'Most memory for replaying a data dir', defaultDescription: '2G' },
 } as const satisfies OptionSet;
 
 /** Everything that chooses how a source of any kind is read. */

@@ -9,7 +9,7 @@ import { type Command, type Declared, examples, exitStatus, shownRun } from './c
 import { plural } from './format.js';
 import { toJson } from './json.js';
 import { sayNotes } from './notes.js';
-import { dataDirOptions, fileOptions, outputOptions, readOptions, spoolOptions } from './options.js';
+import { dataDirOptions, fileOptions, OUTPUT, outputOptions, readOptions, spoolOptions } from './options.js';
 import { painter } from './paint.js';
 import { checkReportFiles, type ReportFile, refuseUnwritable, writeSmallFile } from './report-file.js';
 import { namesOption } from './repository-options.js';
@@ -31,6 +31,7 @@ const build = (yargs: Argv) =>
         type: 'string',
         array: true,
         requiresArg: true,
+        group: OUTPUT,
         describe: 'Write a report for a CI server, in place of an older one: JUnit XML (.xml) or JSON (.json) (repeatable)',
       },
       ...namesOption,
