@@ -1,4 +1,5 @@
 import { FerryError } from '../errors.js';
+import type { KeySelection } from '../model/source.js';
 import { showKey } from './key-text.js';
 import { startsWith, withoutCovered } from './prefix.js';
 
@@ -100,6 +101,21 @@ export function keyMapping(rules: readonly MapRule[], strip: Buffer, add: Buffer
       const renamed = [rename(prefix, longestFirst), ...below.map(({ to }) => to)];
       return withoutCovered(renamed.flatMap((p) => swapPrefix(p, strip, add)));
     },
+  };
+}
+
+/**
+ * What a selection of keys is of their names in the target: for who asks later what was chosen.
+ *
+ * @returns a selection that holds every name which a selected key can get. With `--map` nothing is excluded any more:
+ *   another key may have got the name of one that is
+ */
+export function mappedSelection({ prefixes, excludePrefixes }: KeySelection, mapping: KeyMapping): KeySelection {
+  if (mapping.identity) return { prefixes, excludePrefixes };
+  const chosen = withoutCovered((prefixes.length === 0 ? [Buffer.alloc(0)] : prefixes).flatMap((prefix) => mapping.mapPrefix(prefix)));
+  return {
+    prefixes: chosen.some((prefix) => prefix.length === 0) ? [] : chosen,
+    excludePrefixes: mapping.rules.length === 0 ? excludePrefixes.flatMap((prefix) => mapping.mapPrefix(prefix)) : [],
   };
 }
 

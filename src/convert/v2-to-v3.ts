@@ -5,7 +5,7 @@ import { NoteBook } from '../model/note.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
 import { isHidden } from '../model/tree-path.js';
 import { encodeKeyValue } from '../wire/keyvalue.js';
-import { type KeyMapping, SAME_KEYS } from './key-mapping.js';
+import { type KeyMapping, mappedSelection, SAME_KEYS } from './key-mapping.js';
 import { showKey } from './key-text.js';
 import { isSelected } from './select.js';
 import { TreeCounter, type TreeCounts } from './v2-counts.js';
@@ -66,7 +66,7 @@ export async function convertTree(source: Source, options: ConvertTreeOptions = 
   const { notes, counts } = conversion;
   notes.merge(source.notes.list());
   return {
-    info: { ...infoOf(source), estimatedRecords: counts.keys },
+    info: { ...infoOf(source, options), estimatedRecords: counts.keys },
     notes,
     counts,
     leases: () => conversion.leases(),
@@ -84,7 +84,7 @@ export function convertStream(source: Source, options: ConvertTreeOptions = {}):
   refuseOthers(source);
   const conversion = new TreeConversion(options);
   return {
-    info: infoOf(source),
+    info: infoOf(source, options),
     notes: conversion.notes,
     get counts() {
       return conversion.counts;
@@ -101,8 +101,8 @@ export function convertStream(source: Source, options: ConvertTreeOptions = {}):
 }
 
 /** What was proven of nodes says nothing of keys: two may become one. */
-function infoOf({ info: { largestRecord: _, ...info } }: Source): SourceInfo {
-  return { ...info, api: 'v3', order: 'tree' };
+function infoOf({ info: { largestRecord: _, ...info } }: Source, { mapping = SAME_KEYS }: ConvertTreeOptions): SourceInfo {
+  return { ...info, api: 'v3', order: 'tree', selection: mappedSelection(info.selection, mapping) };
 }
 
 function refuseOthers({ info: { api, order } }: Source): void {

@@ -5,12 +5,12 @@ import type { KeyValue } from '../model/keyvalue.js';
 import { hasVanished, type Lease } from '../model/lease.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import { delegate, type Source } from '../model/source.js';
+import { delegate, type KeySelection, type Source } from '../model/source.js';
 import { isCleanPath } from '../model/tree-path.js';
 import { RecordSorter } from '../sort/sorter.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
 import { decodeNode, encodeNode } from '../wire/node.js';
-import { type KeyMapping, SAME_KEYS } from './key-mapping.js';
+import { type KeyMapping, mappedSelection, SAME_KEYS } from './key-mapping.js';
 import { showKey } from './key-text.js';
 import { type LeaseTtlRule, ttlWish } from './lease-ttl.js';
 import { treeSortKey } from './v2-map.js';
@@ -52,7 +52,7 @@ export async function convertKeys(source: Source, options: ConvertKeysOptions, r
     conversion.notes.merge(source.notes.list());
     return {
       ...delegate(source),
-      info: { ...source.info, api: 'v2', order: 'tree', estimatedRecords: count },
+      info: { ...source.info, api: 'v2', order: 'tree', selection: pathsOf(source.info.selection, options), estimatedRecords: count },
       notes: conversion.notes,
       leases: async function* () {},
       auth: async () => undefined,
@@ -63,6 +63,16 @@ export async function convertKeys(source: Source, options: ConvertKeysOptions, r
     await conversion.close();
     throw thrown;
   }
+}
+
+const SLASH = 0x2f;
+
+/** What was chosen, as paths: they begin with a slash. */
+function pathsOf(selection: KeySelection, { mapping = SAME_KEYS }: ConvertKeysOptions): KeySelection {
+  const path = (prefix: Buffer): Buffer =>
+    prefix.length === 0 || prefix[0] === SLASH ? prefix : Buffer.concat([Buffer.of(SLASH), prefix]);
+  const { prefixes, excludePrefixes } = mappedSelection(selection, mapping);
+  return { prefixes: prefixes.map(path), excludePrefixes: excludePrefixes.map(path) };
 }
 
 /** Before each encoded node: the length of its sort key, the key, and whether a slash was added. */

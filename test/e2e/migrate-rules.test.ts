@@ -177,3 +177,11 @@ test.concurrent('what makes no sense is refused', async () => {
 function leaseOf(expires: number): bigint {
   return leaseIdOf(BigInt(Math.ceil(expires / 1000)));
 }
+
+test('what was migrated under another name is compared under that name', async () => {
+  const [archive, file] = [`${directory}/renamed.tar`, `${directory}/renamed.db`];
+  for (const to of [archive, file]) await migrate(to, '--prefix', '/ttl', '--map', '/ttl=/x/ttl');
+  const result = await etcdferry(['verify', archive, '--against', file, '--json']);
+  expect(result.exit).toBe(0);
+  expect(JSON.parse(result.stdout.toString().split('\n')[0] as string)).toMatchObject({ against: { differ: false, equal: 4 } });
+});
