@@ -167,7 +167,7 @@ class Fuzzing {
   }
 
   #note(problem: string | undefined, input: Buffer): void {
-    if (problem !== undefined) this.problems.push(`${this.#parser.name}: ${problem}\n${input.toString('base64').slice(0, 4000)}`);
+    if (problem !== undefined) this.problems.push(`${this.#parser.name}: ${problem}\n${input.toString('base64').slice(0, 40_000)}`);
   }
 
   /** Finds, by halves, those of a batch that reach what nothing before them did. */

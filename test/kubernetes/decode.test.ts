@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { describe, expect, test } from 'vitest';
 import { cborToJson } from '../../src/kubernetes/codec/cbor.js';
-import { ENVELOPE_PREFIX } from '../../src/kubernetes/codec/envelope.js';
+import { ENVELOPE_PREFIX, openEnvelope, wrapInEnvelope } from '../../src/kubernetes/codec/envelope.js';
 import { decodeStored } from '../../src/kubernetes/decode.js';
 import { encodeStored } from '../../src/kubernetes/encode.js';
 import { realLines, realRecords } from './real.js';
@@ -100,6 +100,20 @@ describe('decodeStored', () => {
     stored[stored.indexOf('p!') + 1] = 0xff;
     expect(decodeStored(stored)).toMatchObject({ format: 'protobuf', kind: 'Pod', release: undefined });
     expect(String(decodeStored(stored).json)).toContain('"name":"p\\ufffd"');
+  });
+
+  test("a number that is written longer than it has to be is no release's writing", () => {
+    const stored = encodeStored(pod.replace('"name":"p"', '"name":"p","generation":77,"creationTimestamp":"2020-01-01T00:00:00Z"')).bytes;
+    expect(decodeStored(stored).release).toBeDefined();
+    const { rawStart, rawEnd, ...type } = openEnvelope(stored);
+    const raw = stored.subarray(rawStart, rawEnd);
+    // One byte more in the metadata, which come first.
+    const at = raw.indexOf(Buffer.from([0x38, 77])) + 1;
+    const metadata = Buffer.from([raw[0] as number, (raw[1] as number) + 1]);
+    const longer = wrapInEnvelope(type, Buffer.concat([metadata, raw.subarray(2, at), Buffer.from([77 | 0x80, 0]), raw.subarray(at + 1)]));
+    const shown = decodeStored(longer);
+    expect(shown).toMatchObject({ kind: 'Pod', release: undefined });
+    expect(String(shown.json)).toContain('"generation":77');
   });
 
   test('JSON within an object that is not UTF-8 is shown as bytes that no release knows', () => {

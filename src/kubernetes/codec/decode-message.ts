@@ -3,7 +3,7 @@ import type { Kind } from '../schema/schema.js';
 import { JsonOutput } from './json-output.js';
 import { MISFIT } from './misfit.js';
 import { MessageReader } from './read.js';
-import { skipValueAt, varint32At, varintEnd } from './varint-at.js';
+import { skipValueAt, varint32At, varintEnd, wereShortest } from './varint-at.js';
 
 /** One output and one reader for all calls: decoding never waits, so calls never overlap. */
 const output = new JsonOutput();
@@ -38,7 +38,10 @@ function tryGenerations(kind: Kind, bytes: Buffer, start: number, end: number, s
   for (let generation = 0; generation < kind.plans.length; generation++) {
     const plan = kind.plans[generation];
     if (plan === undefined || (excluded & (1 << generation)) !== 0) continue;
+    wereShortest();
     const json = decodeAs(kind, plan, bytes, start, end);
+    // No release writes a number longer than it has to be.
+    if (json !== undefined && !wereShortest()) return undefined;
     if (json === undefined) excluded |= skipAlike ? (reader.misfit?.generations ?? 0) : 0;
     // `null` in JSON, or a field that the writer did not know yet? A release without it speaks for the latter.
     else if (reader.doubtful) fallback ??= { json, generation: output.replaced ? undefined : generation };

@@ -2,6 +2,15 @@ import { FerryError } from '../../errors.js';
 
 /** Where the last varint read ended; read it at once. A module's variable, so that nothing is allocated. */
 export let varintEnd = 0;
+/** Whether all varints read since the last question were as short as they can be, with no bit beyond the 64. */
+let areShortest = true;
+
+/** Whether that is so; from now on it is asked of those still to be read. */
+export function wereShortest(): boolean {
+  const were = areShortest;
+  areShortest = true;
+  return were;
+}
 
 /**
  * Reads a varint that must fit 32 bits: a tag, a length.
@@ -15,6 +24,7 @@ export function varint32At(bytes: Uint8Array, at: number, end: number): number {
     value += shift < 28 ? (byte & 0x7f) << shift : (byte & 0x7f) * 0x10000000;
     if (byte < 0x80) {
       if (value > 0xffffffff) break;
+      if (byte === 0 && i > at) areShortest = false;
       varintEnd = i + 1;
       return value;
     }
@@ -36,6 +46,7 @@ export function int64At(bytes: Uint8Array, at: number, end: number): number | bi
     else if (n < 8) high += (byte & 0x7f) * 2 ** (7 * (n - 4));
     else high += (byte & 0x7f) * 2 ** 28 * (n === 8 ? 1 : 128);
     if (byte < 0x80) {
+      if ((byte === 0 && n > 0) || (n === 9 && byte > 1)) areShortest = false;
       varintEnd = i + 1;
       return n < 7 ? low + high * 0x10000000 : wide(low, high);
     }
