@@ -1,5 +1,6 @@
 import { isMap, isScalar, parseAllDocuments, stringify, type Tags } from 'yaml';
 import { FerryError } from '../errors.js';
+import { beginning } from '../model/shown-text.js';
 import { type JsonNode, parseJsonTree } from './codec/json-tree.js';
 import { DEEPEST_YAML, isTooDeep } from './yaml-depth.js';
 
@@ -59,7 +60,8 @@ function read(text: string): ObjectDocument[] {
   });
   return [...documents].flatMap((document) => {
     const [error] = document.errors;
-    if (error !== undefined) throw new FerryError('usage', `not YAML: ${error.message.split('\n')[0]}`, { hint: 'Correct the file.' });
+    if (error !== undefined)
+      throw new FerryError('usage', `not YAML: ${beginning(error.message.split('\n')[0] as string)}`, { hint: 'Correct the file.' });
     const value: unknown = document.toJS({ mapAsMap: true, maxAliasCount: 100 });
     if (value === null || value === undefined) return [];
     return [{ json: jsonText(value), release: releaseNoted(document) }];

@@ -16,6 +16,14 @@ export function harmlessBlock(text: string): string {
   return text.replace(STEERING_A_BLOCK, escaped);
 }
 
+/** So much of a text from elsewhere is enough for a message to tell what it is. In characters. */
+const ENOUGH = 200;
+
+/** A text, or its beginning where it is long. */
+export function beginning(text: string): string {
+  return text.length > ENOUGH ? `${text.slice(0, ENOUGH - 1)}…` : text;
+}
+
 /** Text of several lines on one, harmless. */
 export function harmlessLine(text: string): string {
   return harmless(text.replace(/\s*\n\s*/g, ' '));

@@ -1,5 +1,6 @@
 import { parseDocument } from 'yaml';
 import { FerryError } from '../../errors.js';
+import { beginning } from '../../model/shown-text.js';
 import { parseDuration } from '../codec/duration.js';
 import { isTooDeep } from '../yaml-depth.js';
 
@@ -113,10 +114,8 @@ function record(value: unknown): Readonly<Record<string, unknown>> | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
 }
 
-/** A value as a message has it: no more of it than tells what it is. */
 function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+  return beginning(JSON.stringify(value) ?? 'nothing');
 }
 
 function wrong(what: string): FerryError {
