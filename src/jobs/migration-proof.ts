@@ -6,13 +6,13 @@ import type { RecordBatch } from '../model/batch.js';
 import type { RunContext } from '../model/run.js';
 import type { Source } from '../model/source.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
+import { againWhenCompacted } from './again.js';
 import { LeaseEnds, type StrayLease } from './migration-lease-ends.js';
 import { openProven } from './proven-source.js';
 
 const DIFFERENCES_NAMED = 20;
 /** A lease may end a second before its time, and etcd looks for those that have ended twice a second. */
 const END_SLACK_MS = 1500;
-const MAX_RESTARTS = 3;
 
 /** How a key of the target differs from the record it was made of. */
 export type ProofDifference = 'missing' | 'value' | 'lease';
@@ -55,16 +55,17 @@ export interface ProofOptions {
  * Reads the target back, pinned to one revision, and compares it key by key with what was to be
  * written. Keys of the target that came from elsewhere are passed over.
  *
- * @throws FerryError as the target's reader does
+ * @throws FerryError `failed` when it is compacted again and again; as the target's reader does
  */
 export async function proveMigration(options: ProofOptions, run: RunContext): Promise<MigrationProof> {
-  for (let restarts = 0; ; restarts++) {
-    try {
-      return await proveOnce(options, run);
-    } catch (thrown) {
-      const compacted = thrown instanceof FerryError && thrown.code === 'compacted';
-      if (!compacted || restarts === MAX_RESTARTS) throw thrown;
-    }
+  try {
+    return await againWhenCompacted(() => proveOnce(options, run), true, run);
+  } catch (thrown) {
+    if (!(thrown instanceof FerryError) || thrown.code !== 'compacted') throw thrown;
+    throw new FerryError('failed', 'all is written, but not proven: the target was compacted again and again while it was read back', {
+      hint: 'Run it again when the target is compacted less often: it writes nothing that is there, and compares.',
+      cause: thrown,
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Compactor } from '../support/compactor.js';
 import { EtcdServer, strictQuota } from '../support/etcd.js';
 import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { fullDiskFault } from './full-disk.js';
@@ -38,6 +39,7 @@ export function migrateFaults(ground: TreeGround): Fault[] {
     'migrate: source killed': sourceKilled,
     'migrate: server killed': targetKilled,
     'migrate: no space (NOSPACE)': noSpace,
+    'migrate: target compacted meanwhile': compacted,
     'migrate: auth token expires': expiring,
     'migrate: we are stopped or killed': stopped,
     'migrate into a file: we are stopped or killed': stoppedIntoFile,
@@ -140,6 +142,18 @@ async function noSpace(ground: TreeGround, random: Random): Promise<string> {
   await back.etcdctl('--dial-timeout', '10s', '--command-timeout', '10s', 'alarm', 'disarm');
   await finishMigration(migration, back, 'with more space');
   return 'failed in words (1), finished when there was space';
+}
+
+/** Into an empty target, or one that has it all already: then every key is read and compared. */
+async function compacted(ground: TreeGround, random: Random): Promise<string> {
+  await using server = await EtcdServer.start(ground.etcd);
+  const migration = chosen(ground, random);
+  const again = random(2) === 0;
+  if (again) expectClear(await faultRun(migrateArgs(migration, server.endpoint)), [0, 3], 'migrating in peace');
+  const compactor = Compactor.start(server, 20 + random(400));
+  const run = await faultRun(migrateArgs(migration, server.endpoint));
+  await compactor[Symbol.asyncDispose]();
+  return `${again ? 'run again' : 'for the first time'}: ${await expectFinished(migration, run, [1], server, 'compacted meanwhile')}`;
 }
 
 async function expiring(ground: TreeGround, random: Random): Promise<string> {

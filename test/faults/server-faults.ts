@@ -1,5 +1,6 @@
 import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Compactor } from '../support/compactor.js';
 import { EtcdServer, strictQuota } from '../support/etcd.js';
 import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { fullDiskFault } from './full-disk.js';
@@ -27,6 +28,7 @@ export function serverFaults(ground: LiveGround): Fault[] {
     { name: named('restore: server killed'), run: (random) => killedUnderWrite(ground, random, ['restore', '--from', ground.archive]) },
     { name: named('restore: no space (NOSPACE)'), run: (random) => noSpace(ground, random) },
     { name: named('backup: compacted meanwhile'), run: (random) => compacted(ground, random) },
+    { name: named('restore: target compacted meanwhile'), run: (random) => compactedTarget(ground, random) },
     { name: named('auth token expires'), run: (random) => expiring(ground, random) },
     { name: named('restore: we are stopped or killed'), run: (random) => stoppedRestore(ground, random) },
     { name: named('we are stopped or killed'), run: (random) => stopped(ground, random) },
@@ -116,6 +118,19 @@ async function compacted(ground: LiveGround, random: Random): Promise<string> {
   rmSync(target);
   const { restarts } = JSON.parse(run.stdout.toString()) as { restarts: number };
   return `--via ${via}: whole (0)${restarts > 0 ? ', started again' : ''}`;
+}
+
+/** Into an empty target, or one that has it all already: then every key is read and compared. */
+async function compactedTarget(ground: LiveGround, random: Random): Promise<string> {
+  await using server = await EtcdServer.start(ground.etcd);
+  const again = random(2) === 0;
+  if (again) await finish(ground, server.endpoint, 'restoring in peace');
+  const compactor = Compactor.start(server, 20 + random(400));
+  const run = await faultRun(['restore', '--from', ground.archive, '--to', server.endpoint]);
+  await compactor[Symbol.asyncDispose]();
+  expectClear(run, [0], 'restore while the target is compacted');
+  await expectSameAsSource(ground, server.endpoint, 'compacted target');
+  return `${again ? 'run again' : 'for the first time'}: whole (0)`;
 }
 
 async function expiring(ground: LiveGround, random: Random): Promise<string> {
