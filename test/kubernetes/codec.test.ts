@@ -20,6 +20,8 @@ function orRefused<T>(run: () => T): T | undefined {
   }
 }
 
+const RUNS = process.env.SOAK === undefined ? 300 : 20_000;
+
 describe('objects filled at random from the schema', () => {
   test('what was encoded decodes, and is encoded to the same bytes again', () => {
     fc.assert(
@@ -30,7 +32,7 @@ describe('objects filled at random from the schema', () => {
         expect(encodeStored(shown.json as Buffer, { release: shown.release as string }).bytes.equals(stored)).toBe(true);
         expect(shown.unknownFields).toBe(0);
       }),
-      { numRuns: 300 },
+      { numRuns: RUNS },
     );
   });
 

@@ -116,6 +116,20 @@ describe('decodeStored', () => {
     expect(String(shown.json)).toContain('"generation":77');
   });
 
+  test('JSON that is there with nothing in it is read as the releases have it that always write the field', () => {
+    const claim = (release: string) =>
+      encodeStored(
+        '{"kind":"ResourceClaim","apiVersion":"resource.k8s.io/v1beta1","status":{"devices":[{"device":"d","networkData":{}}]}}',
+        { release },
+      ).bytes;
+    for (const release of ['1.32', '1.36']) {
+      const stored = claim(release);
+      const shown = decodeStored(stored);
+      expect(encodeStored(shown.json as Buffer, { release: shown.release as string }).bytes.equals(stored)).toBe(true);
+    }
+    expect(claim('1.32').equals(claim('1.36'))).toBe(false);
+  });
+
   test('JSON within an object that is not UTF-8 is shown as bytes that no release knows', () => {
     const json = pod.replace('"name":"p"', '"name":"p","managedFields":[{"fieldsV1":{"f:x!":{}}}]');
     const stored = Buffer.from(encodeStored(json).bytes);

@@ -60,9 +60,13 @@ export function normalIntOrString(bytes: Buffer): Buffer | undefined {
   return out.take();
 }
 
-/** RawExtension and the like. CBOR in it becomes JSON, as Kubernetes shows it. */
-export function normalRaw(bytes: Buffer): Buffer | undefined {
-  if (bytes.length === 0) return bytes;
+/**
+ * RawExtension and the like. CBOR in it becomes JSON, as Kubernetes shows it.
+ *
+ * @param isPointer then `null` in JSON is no field at all, and cannot stand for one that is there with nothing in it
+ */
+export function normalRaw(bytes: Buffer, isPointer: boolean): Buffer | undefined {
+  if (bytes.length === 0) return isPointer ? undefined : bytes;
   let text = contents(bytes, 1);
   if (text === undefined) return undefined;
   if (isCbor(text)) {
@@ -74,7 +78,7 @@ export function normalRaw(bytes: Buffer): Buffer | undefined {
     }
   }
   if (!isJsonText(text, 0, text.length)) return undefined;
-  if (text.toString('latin1').trim() === 'null') return Buffer.alloc(0);
+  if (text.toString('latin1').trim() === 'null') return isPointer ? undefined : Buffer.alloc(0);
   return field(1, text.includes(0x0a) ? Buffer.from(compactJson(text.toString('latin1')), 'latin1') : text);
 }
 

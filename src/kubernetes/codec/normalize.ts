@@ -1,5 +1,5 @@
 import { FerryError } from '../../errors.js';
-import { type FieldPlan, FieldType, type MessagePlan, UNKNOWN_NUMBER } from '../schema/plan.js';
+import { type FieldPlan, FieldType, isPointer, type MessagePlan, UNKNOWN_NUMBER } from '../schema/plan.js';
 import { BackWriter } from './back-writer.js';
 import { DEEPEST_MESSAGES } from './json-check.js';
 import {
@@ -109,7 +109,7 @@ class Normalizer {
       case FieldType.intOrString:
         return normalIntOrString(bytes);
       case FieldType.raw:
-        return normalRaw(bytes);
+        return normalRaw(bytes, isPointer(field));
       case FieldType.strings:
         return normalStrings(bytes, 1);
       case FieldType.schemaOrBool:

@@ -1,5 +1,5 @@
 import { FerryError } from '../../errors.js';
-import { type FieldPlan, FieldType, type MessagePlan, UNKNOWN_MEMBER } from '../schema/plan.js';
+import { type FieldPlan, FieldType, isPointer, type MessagePlan, UNKNOWN_MEMBER } from '../schema/plan.js';
 import { DEEPEST_MESSAGES } from './json-check.js';
 import type { JsonOutput } from './json-output.js';
 import { MessageIndex } from './message-index.js';
@@ -157,6 +157,8 @@ export class MessageReader {
         writeIntOrString(out, bytes, start, end);
         return;
       case FieldType.raw:
+        // `null` for a pointer would be read again as no field at all.
+        if (start === end && isPointer(field)) throw MISFIT;
         writeRaw(out, bytes, start, end);
         return;
       case FieldType.strings:

@@ -52,6 +52,11 @@ export interface FieldPlan {
   readonly message: MessagePlan | undefined;
 }
 
+/** Whether a field is one value that may not be there. */
+export function isPointer({ cardinality, always }: FieldPlan): boolean {
+  return cardinality === 'one' && !always;
+}
+
 /** One message of one generation. */
 export interface MessagePlan {
   /** `core/v1.Pod`. */
