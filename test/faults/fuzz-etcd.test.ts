@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -18,6 +18,7 @@ import { V3Tail } from '../../src/replay/v3-tail.js';
 import { V3Wants } from '../../src/replay/v3-wants.js';
 import { EtcdBackend } from '../../src/wire/backend.js';
 import { decodeLease, decodeRole, decodeUser, encodeLease, encodeRole, encodeUser } from '../../src/wire/backend-messages.js';
+import { encodeFields } from '../../src/wire/fields.js';
 import { decodeConfChange, decodeEntry, ENTRY_NORMAL } from '../../src/wire/raft.js';
 import { decodeV2Operation } from '../../src/wire/raft-v2.js';
 import { decodeV3Request } from '../../src/wire/raft-v3.js';
@@ -73,6 +74,27 @@ async function readAll(source: Source): Promise<void> {
 async function readWal(bytes: Buffer): Promise<void> {
   for await (const run of new WalReader([memorySource(bytes)]).records())
     for (const { type, data } of run) if (type === WAL_ENTRY) decodeEntry(data);
+}
+
+interface StoredNode {
+  Children?: Record<string, StoredNode>;
+}
+
+/** A v2 store's state with no more than a few nodes in each directory: a whole one takes a second to read. */
+function pruned(state: Buffer): Buffer {
+  const prune = (node: StoredNode): StoredNode =>
+    node.Children === undefined || node.Children === null
+      ? node
+      : {
+          ...node,
+          Children: Object.fromEntries(
+            Object.entries(node.Children)
+              .slice(-3)
+              .map(([name, child]) => [name, prune(child)]),
+          ),
+        };
+  const { Root, CurrentIndex } = JSON.parse(state.toString()) as { Root: StoredNode; CurrentIndex: number };
+  return Buffer.from(JSON.stringify({ Root: prune(Root), WatcherHub: { EventHistory: {} }, CurrentIndex }));
 }
 
 /** Messages, each with its length before it in four bytes. */
@@ -142,10 +164,11 @@ async function parsers(v2: UnpackedDataDir): Promise<Parser[]> {
       `{"action":"${action}","node":{"key":"/a/b","value":"x\\u00e9","dir":false,"expiration":"2026-01-02T03:04:05.000000006Z","ttl":5,"modifiedIndex":7,"createdIndex":7},"prevNode":{"key":"/a/b","value":"\\ufffd","modifiedIndex":6,"createdIndex":6}}`,
     ),
   );
-  const states = await Promise.all(
+  const smallSnaps = await Promise.all(
     snaps.map(async (snap) => {
       const { stateOffset, stateLength } = await openSnap(memorySource(snap));
-      return snap.subarray(stateOffset, stateOffset + stateLength);
+      const state = pruned(snap.subarray(stateOffset, stateOffset + stateLength));
+      return { state, file: snapFile(Buffer.concat([encodeFields([[0x0a, state]]), snap.subarray(stateOffset + stateLength)])) };
     }),
   );
   const v2Wal = join(v2.path, 'member/wal', '0000000000000000-0000000000000000.wal');
@@ -175,13 +198,13 @@ async function parsers(v2: UnpackedDataDir): Promise<Parser[]> {
     { name: 'a .snap file', corpus: snaps.filter(({ length }) => length < 1 << 20), parse: (bytes) => openSnap(memorySource(bytes)) },
     {
       name: 'a .snap file with the right CRC',
-      corpus: [...snaps, snapFile(deepJson('{"Root":', '{"Children":{"a":', '{}', '}}'))],
+      corpus: [...smallSnaps.map(({ file }) => file), snapFile(deepJson('{"Root":', '{"Children":{"a":', '{}', '}}'))],
       parse: async (bytes) => restoreV2Store(await openSnap(memorySource(snapFile(bytes))), 1 << 26),
     },
     {
       name: "a v2 store's state",
       corpus: [
-        ...states,
+        ...smallSnaps.map(({ state }) => state),
         deepJson('{"Root":{"Children":', '{"a":{"Children":', '{}', '}}', ',"CurrentIndex":1}'),
         deepJson('{"x":', '[', '1', ']', '}'),
       ],
@@ -240,6 +263,9 @@ test(`none of ${COUNT} parsers of etcd's bytes answers hostile ones with anythin
   timeout: patienceFor(COUNT),
 }, async () => {
   using v2 = new UnpackedDataDir('v34');
+  // The whole log is replayed where no snapshot stands for its beginning.
+  const snap = join(v2.path, 'member/snap');
+  for (const name of readdirSync(snap)) if (name.endsWith('.snap')) rmSync(join(snap, name));
   const all = await parsers(v2);
   expect(all.length).toBe(COUNT);
   expect(await fuzzEach(all)).toEqual([]);
