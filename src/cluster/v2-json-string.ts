@@ -3,6 +3,8 @@ import { FerryError } from '../errors.js';
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 const REPLACEMENT = 0xfffd;
+/** Control characters stand in strings as escapes only (RFC 8259, section 7): others are what became of a damaged answer. */
+const FIRST_PLAIN = 0x20;
 
 /** Most bytes one string of an answer may have; readers accept no larger record either. */
 const LONGEST = 64 * 1024 * 1024;
@@ -15,6 +17,7 @@ for (const [letter, byte] of Object.entries({ '"': 0x22, '\\': 0x5c, '/': 0x2f, 
 
 /** Not 0 for a byte that is not copied as it is. */
 const SPECIAL = new Uint8Array(256);
+SPECIAL.fill(1, 0, FIRST_PLAIN);
 SPECIAL[QUOTE] = 1;
 SPECIAL[BACKSLASH] = 1;
 
@@ -64,7 +67,7 @@ export class JsonStringDecoder {
    * Reads on from `chunk[from]`.
    *
    * @returns the offset just past the closing quote, or -1 when the chunk ends before it
-   * @throws FerryError `unreachable` when an escape is none, or the string is too long
+   * @throws FerryError `unreachable` when an escape is none, a control character stands there, or the string is too long
    */
   read(chunk: Uint8Array, from: number): number {
     let i = from;
@@ -84,6 +87,7 @@ export class JsonStringDecoder {
       }
       this.#dropHalfPair();
       if (byte === QUOTE) return i;
+      if (byte < FIRST_PLAIN) throw badControl();
       this.bytes[this.length++] = byte;
     }
     return -1;
@@ -99,7 +103,7 @@ export class JsonStringDecoder {
       const past = copyPlain(chunk, i, out, at);
       at += past - i;
       i = past;
-      if (i >= end || chunk[i] === QUOTE) break;
+      if (i >= end || chunk[i] !== BACKSLASH) break;
       const escaped = i + 1 < end ? (chunk[i + 1] as number) : 0;
       const simple = SIMPLE[escaped] as number;
       if (simple !== 0) {
@@ -222,6 +226,10 @@ const NOT_ASCII = 128;
 function asciiUnit(chunk: Uint8Array, at: number): number {
   const unit = ((HEX[chunk[at + 2] as number] as number) << 4) | (HEX[chunk[at + 3] as number] as number);
   return chunk[at] === 0x30 && chunk[at + 1] === 0x30 && unit < NOT_ASCII ? unit : NOT_ASCII;
+}
+
+function badControl(): FerryError {
+  return new FerryError('unreachable', 'the answer is not JSON: a control character stands in a string as it is');
 }
 
 function badEscape(): FerryError {
