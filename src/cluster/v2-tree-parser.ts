@@ -35,7 +35,6 @@ type State =
   | 'node or end'
   | 'node'
   | 'after node'
-  | 'skipping'
   | 'string'
   | 'scalar'
   | 'done';
@@ -60,7 +59,6 @@ export class TreeParser {
   #field = '';
   #isName = false;
   #scalar = '';
-  #skipped = 0;
   #before = 0;
   #seenNode = false;
 
@@ -137,8 +135,6 @@ export class TreeParser {
         return byte === 0x7b && this.#openNode();
       case 'after node':
         return byte === 0x5d ? this.#goOn('after value') : byte === 0x2c && this.#goOn('node');
-      case 'skipping':
-        return this.#skip(byte);
       default:
         return false;
     }
@@ -149,7 +145,7 @@ export class TreeParser {
     return true;
   }
 
-  #startValue(byte: number): true {
+  #startValue(byte: number): boolean {
     const inNode = this.#entered.length > 0;
     if (byte === 0x22) return this.#startString(false);
     if (byte === 0x7b && !inNode && this.#field === 'node' && !this.#seenNode) {
@@ -157,20 +153,10 @@ export class TreeParser {
       return this.#openNode();
     }
     if (byte === 0x5b && inNode && this.#field === 'nodes') return this.#enter();
-    if (byte === 0x7b || byte === 0x5b) {
-      this.#skipped = 1;
-      return this.#goOn('skipping');
-    }
+    // Nothing else that etcd answers with holds anything: it would be nodes under another name.
+    if (byte === 0x7b || byte === 0x5b) return false;
     this.#scalar = '';
     return this.#goOn('scalar');
-  }
-
-  #skip(byte: number): true {
-    if (byte === 0x22) this.#startString(false);
-    else if (byte === 0x7b || byte === 0x5b) this.#skipped++;
-    else if (byte === 0x7d || byte === 0x5d) this.#skipped--;
-    if (this.#skipped === 0) this.#state = 'after value';
-    return true;
   }
 
   #openNode(): true {
@@ -215,11 +201,8 @@ export class TreeParser {
   #endString(): void {
     if (this.#isName) {
       this.#field = fieldName(this.#string.bytes, this.#string.length);
+      if (this.#field === '' && this.#entered.length > 0) throw notATree(`a node has a field ${shown(this.#string.view())}`);
       this.#state = 'colon';
-      return;
-    }
-    if (this.#skipped > 0) {
-      this.#state = 'skipping';
       return;
     }
     this.#state = 'after value';
@@ -299,7 +282,7 @@ export class TreeParser {
       if (digit < 0 || digit > 9) break;
       value = value * 10 + digit;
     }
-    if (i === from || i === chunk.length || !endsScalar(chunk[i] as number)) return from;
+    if (i === from || (i > from + 1 && chunk[from] === 0x30) || i === chunk.length || !endsScalar(chunk[i] as number)) return from;
     into[top] = BigInt(value);
     this.#state = 'after value';
     return i;
@@ -325,7 +308,7 @@ export class TreeParser {
   #endScalar(): void {
     const text = this.#scalar;
     this.#state = 'after value';
-    if (!/^(?:-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$/.test(text)) {
+    if (!/^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)$/.test(text)) {
       throw new FerryError('unreachable', `the answer is not JSON: it holds ${JSON.stringify(text)}`, { hint: HINT });
     }
     const top = this.#entered.length - 1;
@@ -355,8 +338,8 @@ function endsScalar(byte: number): boolean {
   return byte === 0x2c || byte === 0x7d || byte === 0x5d || byte <= 0x20;
 }
 
-/** The fields that matter, by the length of their names. */
-const NAMES = ['key', 'value', 'dir', 'expiration', 'nodes', 'modifiedIndex', 'createdIndex', 'node'].reduce<
+/** The fields that etcd answers with (store/node_extern.go), by the length of their names. */
+const NAMES = ['key', 'value', 'dir', 'expiration', 'ttl', 'nodes', 'modifiedIndex', 'createdIndex', 'node'].reduce<
   (readonly [string, Buffer])[][]
 >(
   (byLength, name) => {
@@ -366,7 +349,7 @@ const NAMES = ['key', 'value', 'dir', 'expiration', 'nodes', 'modifiedIndex', 'c
   Array.from({ length: 16 }, () => []),
 );
 
-/** The name of a field that matters, else an empty string. */
+/** The name of a field, an empty string for one that etcd does not have. */
 function fieldName(bytes: Uint8Array, length: number): string {
   for (const [name, expected] of NAMES[length] ?? []) {
     let i = 0;
@@ -381,6 +364,10 @@ function index(text: string): bigint {
   const value = BigInt(text);
   if (value >= 2n ** 64n) throw notATree(`an index is ${text}`);
   return value;
+}
+
+function shown(name: Buffer): string {
+  return JSON.stringify(name.toString('latin1', 0, 40));
 }
 
 function unexpected(byte: number, offset: number): FerryError {
