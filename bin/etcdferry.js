@@ -11,7 +11,8 @@ if (existsSync(main)) {
   delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
   const { main: run } = await import(main.href);
   process.exitCode = await run(process.argv.slice(2), process);
-  // The system may try a connection that was given up for minutes yet; all is done, and that keeps nobody waiting.
+  // All is done, and with nothing left the process ends by itself: this is for a connection that was given up while it was being
+  // made, which neither grpc-js nor undici closes, and the system goes on trying for minutes. What stdout holds goes out first.
   setTimeout(() => process.stdout.write('', () => process.exit()), 100).unref();
 } else {
   process.stderr.write('etcdferry: not built yet; run `npm run build`\n');
