@@ -1,7 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client, Metadata } from '@grpc/grpc-js';
 import { FerryError } from '../errors.js';
-import { unlessAborted } from '../model/run.js';
+import { pause } from '../model/run.js';
 import type { ClusterOptions } from './options.js';
 import { Endpoint, isTransient, type Service, type StartCall } from './v3-endpoint.js';
 import { failureOf, outcomeUnknown } from './v3-errors.js';
@@ -135,7 +134,7 @@ export class Failover {
     if (round.failed.size < this.#endpoints.length) return;
     // A member that restarts or an election is worth a wait; an address that never answered is not.
     if (!this.#answered || failure?.reason === 'timed-out' || round.pause >= this.#timeLeft(round)) throw this.#allFailed(thrown);
-    await unlessAborted(sleep(round.pause), settings.signal);
+    await pause(round.pause, settings.signal);
     round.pause *= 2;
     round.failed.clear();
   }

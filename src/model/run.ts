@@ -45,3 +45,23 @@ export async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | u
     signal.removeEventListener('abort', stop);
   }
 }
+
+/**
+ * Waits.
+ *
+ * @param time milliseconds
+ * @throws the signal's reason when it is aborted meanwhile
+ */
+export async function pause(time: number, signal: AbortSignal | undefined): Promise<void> {
+  signal?.throwIfAborted();
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, time);
+    signal?.addEventListener('abort', done);
+  });
+  signal?.throwIfAborted();
+}

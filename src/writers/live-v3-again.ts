@@ -1,4 +1,5 @@
 import { FerryError } from '../errors.js';
+import { pause } from '../model/run.js';
 
 /** The connection itself tries for its dial timeout, each time. */
 const ATTEMPTS = 3;
@@ -18,24 +19,4 @@ export async function tryAgain<T>(call: () => Promise<T>, signal: AbortSignal): 
       await pause(FIRST_PAUSE * 2 ** (attempt - 1), signal);
     }
   }
-}
-
-/**
- * Waits.
- *
- * @param time milliseconds
- * @throws the signal's reason when it is aborted meanwhile
- */
-export async function pause(time: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  await new Promise<void>((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, time);
-    signal.addEventListener('abort', done);
-  });
-  signal.throwIfAborted();
 }

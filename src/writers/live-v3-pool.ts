@@ -1,4 +1,4 @@
-import { pause } from './live-v3-again.js';
+import { pause } from '../model/run.js';
 
 /** Runs tasks side by side, so many at a time. After a failure no further one is started. */
 export class Pool {
