@@ -42,11 +42,15 @@ function tryGenerations(kind: Kind, bytes: Buffer, start: number, end: number, s
     const json = decodeAs(kind, plan, bytes, start, end);
     // No release writes a number longer than it has to be.
     if (json !== undefined && !wereShortest()) return undefined;
-    if (json === undefined) excluded |= skipAlike ? (reader.misfit?.generations ?? 0) : 0;
+    if (json === undefined) {
+      excluded |= skipAlike ? (reader.misfit?.generations ?? 0) : 0;
+      if (reader.misfit === undefined && end - start > LARGE) break;
+      continue;
+    }
+    const exact = { json, generation: output.replaced ? undefined : generation };
+    if (!reader.doubtful) return exact;
     // `null` in JSON, or a field that the writer did not know yet? A release without it speaks for the latter.
-    else if (reader.doubtful) fallback ??= { json, generation: output.replaced ? undefined : generation };
-    else return { json, generation: output.replaced ? undefined : generation };
-    if (json === undefined && reader.misfit === undefined && end - start > LARGE) break;
+    fallback ??= exact;
   }
   return fallback;
 }

@@ -134,6 +134,6 @@ function isHex(byte: number): boolean {
 }
 
 /** Whether bytes are one JSON text in UTF-8. */
-export function isJsonText(bytes: Buffer, start: number, end: number): boolean {
+export function isUtf8Json(bytes: Buffer, start: number, end: number): boolean {
   return isJson(bytes, start, end) && isUtf8(bytes.subarray(start, end));
 }

@@ -2,7 +2,7 @@ import { FerryError } from '../../errors.js';
 import { varintLength, writeVarint } from '../../wire/varint.js';
 import { BackWriter } from './back-writer.js';
 import { cborToJson, isCbor } from './cbor.js';
-import { isJsonText } from './json-check.js';
+import { isUtf8Json } from './json-check.js';
 import { compactJson } from './json-tree.js';
 import { canonicalQuantity } from './quantity.js';
 import { GO_ZERO_SECONDS } from './time.js';
@@ -77,7 +77,7 @@ export function normalRaw(bytes: Buffer, isPointer: boolean): Buffer | undefined
       throw thrown;
     }
   }
-  if (!isJsonText(text, 0, text.length)) return undefined;
+  if (!isUtf8Json(text, 0, text.length)) return undefined;
   if (text.toString('latin1').trim() === 'null') return isPointer ? undefined : Buffer.alloc(0);
   return field(1, text.includes(0x0a) ? Buffer.from(compactJson(text.toString('latin1')), 'latin1') : text);
 }

@@ -1,4 +1,5 @@
 import { FerryError } from '../../errors.js';
+import { beginning } from '../../model/shown-text.js';
 import type { BackWriter } from './back-writer.js';
 import { parseDuration } from './duration.js';
 import type { JsonNode } from './json-tree.js';
@@ -84,6 +85,6 @@ export function writeIntOrString(out: BackWriter, node: JsonNode | undefined): v
 }
 
 function describe(node: JsonNode): string {
-  if (node.kind === 'string') return JSON.stringify(node.value.length > 60 ? `${node.value.slice(0, 60)}…` : node.value);
-  return node.kind === 'number' ? node.text.slice(0, 60) : node.kind === 'object' || node.kind === 'array' ? `an ${node.kind}` : node.kind;
+  if (node.kind === 'string') return JSON.stringify(beginning(node.value));
+  return node.kind === 'number' ? beginning(node.text) : node.kind === 'object' || node.kind === 'array' ? `an ${node.kind}` : node.kind;
 }

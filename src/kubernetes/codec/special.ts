@@ -1,5 +1,5 @@
 import { formatDuration } from './duration.js';
-import { isJsonText } from './json-check.js';
+import { isUtf8Json } from './json-check.js';
 import type { JsonOutput } from './json-output.js';
 import { MISFIT } from './misfit.js';
 import { canonicalQuantity } from './quantity.js';
@@ -91,7 +91,7 @@ export function writeRaw(out: JsonOutput, bytes: Buffer, start: number, end: num
   }
   const textAt = onlyField(bytes, start, end);
   // A line break would break the JSON line apart.
-  expect(isJsonText(bytes, textAt, end) && !bytes.subarray(textAt, end).includes(0x0a) && !isNull(bytes, textAt, end));
+  expect(isUtf8Json(bytes, textAt, end) && !bytes.subarray(textAt, end).includes(0x0a) && !isNull(bytes, textAt, end));
   out.copy(bytes, textAt, end);
 }
 
