@@ -58,10 +58,12 @@ export class EntryWriter {
 }
 
 function checkManifestSize(size: number, entries: number): void {
-  if (size <= DEFAULT_MAX_MANIFEST_SIZE && entries <= MOST_ENTRIES) return;
-  const [found, most] =
-    size > DEFAULT_MAX_MANIFEST_SIZE ? [`be ${size} bytes`, DEFAULT_MAX_MANIFEST_SIZE] : [`name ${entries} entries`, MOST_ENTRIES];
-  throw new FerryError('failed', `${MANIFEST_ENTRY} would ${found}, and readers take ${most}`, {
+  if (size > DEFAULT_MAX_MANIFEST_SIZE) throw tooLarge(`be ${size} bytes`, DEFAULT_MAX_MANIFEST_SIZE);
+  if (entries > MOST_ENTRIES) throw tooLarge(`name ${entries} entries`, MOST_ENTRIES);
+}
+
+function tooLarge(would: string, most: number): FerryError {
+  return new FerryError('failed', `${MANIFEST_ENTRY} would ${would}, and readers take ${most}`, {
     hint: 'Write several archives, each with a --prefix of its own.',
   });
 }
