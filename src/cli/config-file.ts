@@ -1,7 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import type { Document } from 'yaml';
 import { FerryError } from '../errors.js';
 import { checkKey, type Section, type SettingKeys, type SettingValue, settingValue } from './config-values.js';
 
@@ -89,23 +88,8 @@ async function readText(path: string): Promise<string> {
 }
 
 async function parseYaml(text: string, path: string): Promise<unknown> {
-  const [{ LineCounter, parseDocument }, { isTooDeep }] = await Promise.all([import('yaml'), import('../kubernetes/yaml-depth.js')]);
-  if (isTooDeep(text)) throw new FerryError('usage', `${path}: is nested too deep for a configuration file`);
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
-  const [error] = document.errors;
-  if (error === undefined) return resolved(document, path);
-  // The text around it may be a secret: the line alone is named.
-  const { line } = lines.linePos(error.pos[0]);
-  throw new FerryError('usage', `${path}, line ${line}: is not YAML (${error.code.toLowerCase().replaceAll('_', ' ')})`);
-}
-
-function resolved(document: Document, path: string): unknown {
-  try {
-    return document.toJS({ maxAliasCount: 100 });
-  } catch (thrown) {
-    throw new FerryError('usage', `${path}: has an alias that cannot be resolved`, { cause: thrown });
-  }
+  const { yamlSettings } = await import('../kubernetes/yaml-settings.js');
+  return yamlSettings(text, (what, line) => new FerryError('usage', `${path}${line === undefined ? '' : `, line ${line}`}: ${what}`));
 }
 
 interface Reading {

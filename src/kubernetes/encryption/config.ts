@@ -1,8 +1,7 @@
-import { parseDocument } from 'yaml';
 import { FerryError } from '../../errors.js';
 import { beginning } from '../../model/shown-text.js';
 import { parseDuration } from '../codec/duration.js';
-import { isTooDeep } from '../yaml-depth.js';
+import { yamlSettings } from '../yaml-settings.js';
 
 export interface EncryptionKey {
   readonly name: string;
@@ -39,7 +38,8 @@ const DEFAULT_TIMEOUT = 3000;
  * @throws FerryError `usage` when it is none, or a provider or key in it is not as it should be
  */
 export function parseEncryptionConfiguration(text: string): EncryptionConfiguration {
-  const root = parseYaml(text);
+  // Silent of further documents: the API server reads the first, too.
+  const root = yamlSettings(text, wrong, { logLevel: 'silent' });
   const kind = record(root)?.kind;
   if (kind !== 'EncryptionConfiguration' && kind !== 'EncryptionConfig')
     throw wrong(`has kind ${shown(kind ?? null)}, expected EncryptionConfiguration`);
@@ -51,18 +51,6 @@ export function parseEncryptionConfiguration(text: string): EncryptionConfigurat
       ),
     })),
   };
-}
-
-function parseYaml(text: string): unknown {
-  if (isTooDeep(text)) throw wrong('is nested too deep');
-  const document = parseDocument(text, { logLevel: 'silent' });
-  if (document.errors.length > 0) throw wrong(`is not YAML (${document.errors[0]?.code})`);
-  try {
-    return document.toJS();
-  } catch {
-    // Aliases of nothing, or so many that the parser refuses them.
-    throw wrong('has an alias that cannot be resolved');
-  }
 }
 
 function provider(value: unknown, path: string): EncryptionProvider {
