@@ -30,12 +30,16 @@ export function parseHealthcheck(text: string): URL {
 export async function ping(url: URL, event: HealthcheckEvent, message: string, run: RunContext, timeout = TIMEOUT): Promise<void> {
   const target = new URL(url);
   if (event !== 'success') target.pathname = `${target.pathname.replace(/\/$/, '')}/${event}`;
-  const { post } = await import('../cluster/post.js');
   let failure = '';
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     try {
-      const status = await post(target, message.slice(0, LONGEST_BODY), timeout);
-      if (status >= 200 && status < 300) return;
+      const { ok, status, body } = await fetch(target, {
+        method: 'POST',
+        body: message.slice(0, LONGEST_BODY),
+        signal: AbortSignal.timeout(timeout),
+      });
+      await body?.cancel();
+      if (ok) return;
       failure = `it answered ${status}`;
       if (status < 500 && status !== 429) break;
     } catch (thrown) {

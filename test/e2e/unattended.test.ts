@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { type CliResult, etcdferry, etcdferryInside, jsonOf } from '../support/cli.js';
 import { EtcdServer, newestEtcd } from '../support/etcd.js';
 import { healthcheckService } from '../support/healthcheck.js';
+import { impostor } from '../support/impostor.js';
 import { addArchive, newRepository } from '../support/repository.js';
 import { temporaryDirectory } from '../support/temp.js';
 import { tool } from '../support/tools.js';
@@ -76,6 +77,17 @@ describe('backup into a repository', () => {
     expect(stderr).toMatch(/warning: writing metrics to .*missing\/a\.prom/);
     expect(stderr).toMatch(/warning: the healthcheck at 127\.0\.0\.1:1 could not be told of the success/);
     expect(archivesIn(path)).toHaveLength(1);
+  });
+
+  test('tells no service whose certificate is none, whatever the environment says', async () => {
+    using service = await impostor();
+    const { exit, stderr } = await etcdferry(['backup', '--from', SOURCE, '--to', place(), '--healthcheck', `${service.url}/secret-uuid`], {
+      env: { NODE_TLS_REJECT_UNAUTHORIZED: '0' },
+    });
+    expect(exit).toBe(0);
+    expect(stderr).toContain('UNABLE_TO_VERIFY_LEAF_SIGNATURE');
+    expect(stderr).not.toContain('secret-uuid');
+    expect(service.asked()).toBe(0);
   });
 
   test('tells nobody of a dry run', async () => {

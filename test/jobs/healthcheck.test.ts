@@ -1,9 +1,6 @@
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { parseHealthcheck, ping } from '../../src/jobs/healthcheck.js';
 import { quietRun } from '../../src/model/run.js';
-import { Authority } from '../support/certificates.js';
 import { healthcheckService as service } from '../support/healthcheck.js';
 
 function listening(): { warnings: string[]; run: ReturnType<typeof quietRun> } {
@@ -47,26 +44,6 @@ describe('a healthcheck', () => {
     await ping(new URL('http://127.0.0.1:1/secret-uuid'), 'fail', '', run);
     expect(warnings).toEqual([expect.stringContaining('no answer in time'), expect.stringContaining('of the fail')]);
     expect(warnings.join()).not.toContain('secret-uuid');
-  });
-
-  test('is not told where its certificate is none, whatever the environment says', async () => {
-    using authority = new Authority();
-    let asked = 0;
-    const server = createServer(authority.issue(), (_, response) => {
-      asked++;
-      response.end();
-    });
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
-    try {
-      const { warnings, run } = listening();
-      await ping(new URL(`https://127.0.0.1:${(server.address() as AddressInfo).port}/secret-uuid`), 'start', '', run);
-      expect(asked).toBe(0);
-      expect(warnings).toEqual([expect.stringContaining('UNABLE_TO_VERIFY_LEAF_SIGNATURE')]);
-    } finally {
-      vi.unstubAllEnvs();
-      server.close();
-    }
   });
 
   test.each(['', 'hc-ping.com/x', 'ftp://h/secret', 'file:///secret'])('is no URL: %s', (text) => {

@@ -1,13 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { createServer } from 'node:https';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { quietRun } from '../../src/model/run.js';
 import type { ObjectStore } from '../../src/storage/object-store.js';
 import { Repository } from '../../src/storage/repository.js';
 import { openS3Store } from '../../src/storage/s3-store.js';
-import { Authority } from '../support/certificates.js';
 import { freePort } from '../support/etcd.js';
+import { impostor } from '../support/impostor.js';
 import { S3Server, s3Environment } from '../support/s3-server.js';
 import { testsOfStore } from './store-contract.js';
 
@@ -90,21 +88,14 @@ test('where a server cannot list unfinished uploads, none are known', async () =
 });
 
 test('a server whose certificate is none is told nothing, whatever the environment says', async () => {
-  using authority = new Authority();
-  let asked = 0;
-  const impostor = createServer(authority.issue(), (_, response) => {
-    asked++;
-    response.end();
-  });
-  await new Promise<void>((resolve) => impostor.listen(0, '127.0.0.1', resolve));
+  using server = await impostor();
   vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
   try {
-    const store = await storeAt(`https://127.0.0.1:${(impostor.address() as AddressInfo).port}`);
+    const store = await storeAt(server.url);
     await expect(store.list('')).rejects.toMatchObject({ code: 'unreachable', message: expect.stringMatching(/certificate/) });
-    expect(asked).toBe(0);
+    expect(server.asked()).toBe(0);
   } finally {
     vi.unstubAllEnvs();
-    impostor.close();
   }
 });
 

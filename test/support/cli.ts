@@ -27,9 +27,9 @@ export interface CliOptions {
   readonly user?: number;
   /** Asked every millisecond; once it says so, the process is killed with SIGKILL. */
   readonly killWhen?: () => boolean;
-  /** What to do, once, when stderr says something that matches: a moment that no clock can tell. */
   /** What to do once it runs, beside waiting for its end. */
   readonly started?: (child: ChildProcess) => Promise<void>;
+  /** What to do, once, when stderr says something that matches: a moment that no clock can tell. */
   readonly when?: { readonly says: RegExp; readonly act: (child: ChildProcess) => void };
 }
 
