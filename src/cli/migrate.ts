@@ -12,7 +12,7 @@ import type { MigrationPage } from './migrate-html.js';
 import { readPlan, savePlan } from './migrate-plan-file.js';
 import { exitOfMigration, migrationJson, proofText, summaryOf, verdictOf } from './migrate-report.js';
 import { matchedRules } from './migrate-rules.js';
-import { checkReportFiles, writeReports } from './migrate-write-report.js';
+import { writeReports } from './migrate-write-report.js';
 import {
   compressOption,
   connectionOptions,
@@ -26,7 +26,7 @@ import {
   spoolOptions,
 } from './options.js';
 import { tellReport } from './report.js';
-import { reportFiles } from './report-file.js';
+import { refuseUnwritable, reportFiles } from './report-file.js';
 import { defined, sourceLocation, sourceRequest } from './requests.js';
 import { SIDES_HELP, settingsOfSides, twoSidedOptions } from './sides.js';
 import { stateOption, statePlace } from './state.js';
@@ -103,12 +103,12 @@ export const migrateCommand: Command<Arguments> = {
 
 async function run(typed: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
   const reports = reportFiles(typed.report);
-  await checkReportFiles(reports);
   if (typed.plan !== undefined && typed.follow === true) {
     throw new FerryError('usage', '--plan is for a source that stands still, --follow for one that does not');
   }
   const kept = typed.plan === undefined ? undefined : await readPlan(typed.plan, typed);
   const args = { ...typed, ...kept?.flags };
+  await refuseUnwritable(reports, [args.from, typed.plan]);
   if (args['save-plan'] !== undefined && args['dry-run'] !== true) throw new FerryError('usage', '--save-plan goes with --dry-run');
   if (args.to === undefined) throw new FerryError('usage', 'no target was given', { hint: 'Name it with --to.' });
   const to = parseLocation(args.to);

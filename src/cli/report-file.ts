@@ -39,10 +39,10 @@ function filesEndingIn<K extends string>(kinds: readonly K[], paths: readonly st
 /**
  * Makes sure, before the work, that the reports can be written, and that none is in the place of something that is read.
  *
- * @param read paths, of which some may be none
+ * @param read what is read, of which some may be no path, or none at all
  * @throws FerryError `usage`
  */
-export async function refuseUnwritable(files: readonly ReportFile<string>[], read: readonly string[]): Promise<void> {
+export async function refuseUnwritable(files: readonly ReportFile<string>[], read: readonly (string | undefined)[]): Promise<void> {
   const sources = (await Promise.all(read.map(fileAt))).filter((found) => found !== undefined);
   for (const { path } of files) {
     await checkNewFile(path, { overwrite: true }).catch((thrown: unknown) => {
@@ -59,8 +59,8 @@ export async function refuseUnwritable(files: readonly ReportFile<string>[], rea
 }
 
 /** What tells a file from all others, whatever the path to it; undefined where there is none. */
-async function fileAt(path: string): Promise<string | undefined> {
-  const found = await stat(path, { bigint: true }).catch(() => undefined);
+async function fileAt(path: string | undefined): Promise<string | undefined> {
+  const found = path === undefined ? undefined : await stat(path, { bigint: true }).catch(() => undefined);
   return found === undefined ? undefined : `${found.dev}:${found.ino}`;
 }
 

@@ -68,10 +68,7 @@ export const verifyCommand: Command<Arguments> = {
 async function run(args: Parsed, terminal: Terminal): Promise<number> {
   const { exitOfResults, verify } = await import('../jobs/verify.js');
   const reports = checkReportFiles(args.report);
-  await refuseUnwritable(
-    reports,
-    [...args.location, args.against, args['encryption-config']].filter((path) => path !== undefined),
-  );
+  await refuseUnwritable(reports, [...args.location, args.against, args['encryption-config']]);
   const startedAt = new Date();
   const requests = args.location.map((location) => sourceRequest({ ...args, from: location }, terminal, {}));
   await refuseStrayNames(args, requests);

@@ -87,6 +87,10 @@ describe('a plan that was kept', () => {
     );
     expect(planned).toMatchObject({ exit: 0 });
     expect(JSON.parse(readFileSync(at('good.json'), 'utf8'))).toMatchObject({ schema: 'etcdferry.migrate-plan/v1', keys: 3 });
+    expect(await migrate('--plan', at('good.json'), '--report', at('good.json'))).toMatchObject({
+      exit: 2,
+      stderr: expect.stringContaining('is one of the files that are read'),
+    });
     expect(await migrate('--plan', at('good.json'))).toMatchObject({ exit: 0, stderr: expect.stringMatching(/wrote 3 keys/) });
     expect(await target.etcdctl('get', '', '--prefix', '--keys-only')).toBe('/b/k\n\n/ttl\n\n/z/k');
     expect(await target.etcdctl('lease', 'list')).toBe('found 0 leases');

@@ -167,6 +167,7 @@ test.concurrent('what makes no sense is refused', async () => {
     [['--ttl', 'permanent', '--ttl-granularity', '5s'], /--ttl-granularity is for --ttl exact/],
     [['--ttl-granularity', '1500ms'], /whole number of seconds/],
     [['--report', 'report.pdf'], /the ending does not tell/],
+    [['--report', `${directory}/missing/report.html`], /--report writing .*missing.report\.html/],
     [['--to-api', 'v2', '--ttl', 'exact'], /--ttl is for the way from v2 to v3/],
   ];
   for (const [flags, says] of refused) {
