@@ -102,9 +102,7 @@ describe('clusters', () => {
 
     test(`etcd ${etcd.version}: a wrong password`, async () => {
       await using own = await EtcdServer.start(etcd);
-      await own.etcdctl('user', 'add', 'root:right');
-      await own.etcdctl('user', 'grant-role', 'root', 'root');
-      await own.etcdctl('auth', 'enable');
+      await own.enableAuth('right');
       writeFileSync(at('wrong'), 'wrong\n');
       writeFileSync(at('right'), 'right\n');
       const args = ['backup', '--from', own.endpoint, '--to', at(`auth-${etcd.version}.tar`), '--user', 'root', '--password-file'];

@@ -1,10 +1,11 @@
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { etcdferry, jsonOf } from '../support/cli.js';
 import { revisionOf } from '../support/compare.js';
 import { EtcdServer, newestEtcd } from '../support/etcd.js';
 import { load } from '../support/load.js';
+import { rootLogin } from '../support/root-login.js';
 import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { temporaryDirectory } from '../support/temp.js';
 
@@ -81,10 +82,8 @@ test('a token that expires half-way is renewed', async () => {
     own.endpoint,
     Array.from({ length: 2_000 }, (_, i) => ({ key: Buffer.from(`/k/${i}`), value })),
   );
-  for (const words of ['user add root:secret', 'user grant-role root root', 'auth enable']) await own.etcdctl(...words.split(' '));
-  writeFileSync(join(directory, 'password'), 'secret\n');
   const target = join(directory, 'renewed.tar');
-  const user = ['--user', 'root', '--password-file', join(directory, 'password')];
+  const user = await rootLogin(own, directory);
   // Pages of 4 MiB and more, so that over a second passes between two requests.
   const result = await etcdferry(['backup', '--from', own.endpoint, '--to', target, ...user, '--limit-rate', '3M', '--json']);
   expect(result).toMatchObject({ exit: 0 });

@@ -245,9 +245,7 @@ describe('two live sides', () => {
     const revoke = { role: 'guest', revoke: { kv: { read: ['/*', '*'], write: ['/*', '*'] } } };
     await new V2Client(source.endpoint, 'root:v2 secret').send('PUT', '/auth/roles/guest', JSON.stringify(revoke), 'application/json');
     target = await EtcdServer.start(newestEtcd());
-    await target.etcdctl('user', 'add', 'root:v3 secret');
-    await target.etcdctl('user', 'grant-role', 'root', 'root');
-    await target.etcdctl('auth', 'enable');
+    await target.enableAuth('v3 secret');
     writeFileSync(at('v2'), 'v2 secret\n');
     writeFileSync(at('v3'), 'v3 secret\n');
   });

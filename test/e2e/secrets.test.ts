@@ -53,7 +53,7 @@ beforeAll(async () => {
   for (const name of ['v1-key', 'v1-tree']) copyFileSync(join(TESTDATA, `archive/${name}.tar`), at(`${name}.tar`));
   server = await EtcdServer.start(newestEtcd());
   await server.etcdctl('put', '/registry/a', 'b');
-  for (const words of [`user add root:${PASSWORD}`, 'user grant-role root root', 'auth enable']) await server.etcdctl(...words.split(' '));
+  await server.enableAuth(PASSWORD);
   s3 = await S3Server.start();
   hc = await healthcheckService();
 });

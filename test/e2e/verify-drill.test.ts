@@ -140,12 +140,7 @@ describe('a drill', () => {
     expect((await etcdferryInside(['verify', '-', ...drill], readFileSync(at('plain.tar')))).exit).toBe(0);
     await using server = await EtcdServer.start(etcd);
     await server.etcdctl('put', 'a', 'b');
-    for (const args of [
-      ['user', 'add', 'root:secret'],
-      ['user', 'grant-role', 'root', 'root'],
-      ['auth', 'enable'],
-    ])
-      await server.etcdctl(...args);
+    await server.enableAuth('secret');
     await server.etcdctl('--user', 'root:secret', 'snapshot', 'save', at('auth.db'));
     const result = await verify(at('auth.db'), ...drill);
     expect(result).toMatchObject({

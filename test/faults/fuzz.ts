@@ -17,9 +17,10 @@ export interface Parser {
   readonly parse: (bytes: Buffer) => unknown;
 }
 
+const LONG = process.env.SOAK !== undefined;
 /** A moment for each parser always; `SOAK=1` gives each `FUZZ_SECONDS` (60), `FAULT_SEED` another seed. */
-const MILLISECONDS = process.env.SOAK === undefined ? 200 : Number(process.env.FUZZ_SECONDS ?? 60) * 1000;
-const SEED = Number(process.env.FAULT_SEED ?? (process.env.SOAK === undefined ? 42 : Date.now() % 1e9));
+const MILLISECONDS = LONG ? Number(process.env.FUZZ_SECONDS ?? 60) * 1000 : 200;
+const SEED = Number(process.env.FAULT_SEED ?? (LONG ? Date.now() % 1e9 : 42));
 /** `FUZZ_NAMES=regex` chooses some of the parsers. */
 const CHOSEN = new RegExp(process.env.FUZZ_NAMES ?? '');
 /** What reached new code in long rounds, kept for the next one. */
@@ -100,7 +101,7 @@ class Fuzzing {
     this.#parser = parser;
     this.#seed = seed;
     this.#folder = join(KEPT, parser.name.replace(/[^\w.]+/g, '-'));
-    this.#inputs = [...parser.corpus, ...(process.env.SOAK === undefined ? [] : keptIn(this.#folder))].filter(({ length }) => length > 0);
+    this.#inputs = [...parser.corpus, ...(LONG ? keptIn(this.#folder) : [])].filter(({ length }) => length > 0);
   }
 
   account(): string {
@@ -196,7 +197,7 @@ class Fuzzing {
     if (input.length === 0 || input.length > LONGEST_KEPT) return;
     this.#inputs.push(input);
     this.#added++;
-    if (process.env.SOAK === undefined) return;
+    if (!LONG) return;
     mkdirSync(this.#folder, { recursive: true });
     writeFileSync(join(this.#folder, createHash('sha1').update(input).digest('hex')), input);
   }

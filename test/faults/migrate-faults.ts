@@ -1,14 +1,16 @@
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Compactor } from '../support/compactor.js';
 import { EtcdServer, strictQuota } from '../support/etcd.js';
+import { rootLogin } from '../support/root-login.js';
 import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { fullDiskFault } from './full-disk.js';
 import { caseFile } from './live.js';
 import { pick, type Random } from './mutate.js';
-import { expectClear, type Fault, Unexpected } from './outcome.js';
+import { expectClear, type Fault, faultsOf, Unexpected, withVersion } from './outcome.js';
 import { faultRun } from './run.js';
 import { restarted } from './server-faults.js';
+import { stoppedRun } from './stopped-run.js';
 import {
   copyOfSource,
   expectDone,
@@ -31,8 +33,7 @@ const TO_TIMEOUTS = ['--to-dial-timeout', '1s', '--to-command-timeout', '3s'];
 
 /** Migrations into a live v3 whose source, target or network is in trouble, or that are stopped themselves. */
 export function migrateFaults(ground: TreeGround): Fault[] {
-  const named = (name: string): string => `${name}, etcd ${ground.etcd.version}`;
-  const faults: Readonly<Record<string, (ground: TreeGround, random: Random) => Promise<string>>> = {
+  const live = faultsOf(ground, {
     'migrate: source in trouble': sourceInTrouble,
     'migrate: target in trouble': targetInTrouble,
     'migrate: connections slow': slow,
@@ -45,10 +46,10 @@ export function migrateFaults(ground: TreeGround): Fault[] {
     'migrate into a file: we are stopped or killed': stoppedIntoFile,
     'migrate, three members: leader lost': leaderLost,
     'migrate, three members: one missing': oneMissing,
-  };
+  });
   return [
-    ...Object.entries(faults).map(([name, make]) => ({ name: named(name), run: (random: Random) => make(ground, random) })),
-    ...fullDiskFault(named('migrate: disk full'), ground.work, 64_000, 1_800_000, async (disk, random) => {
+    ...live,
+    ...fullDiskFault(withVersion('migrate: disk full', ground), ground.work, 64_000, 1_800_000, async (disk, random) => {
       const migration = chosen(ground, random);
       const [what, file, room] = pick(random, [
         ['archive', join(disk, 'x.tar'), []],
@@ -158,10 +159,7 @@ async function compacted(ground: TreeGround, random: Random): Promise<string> {
 
 async function expiring(ground: TreeGround, random: Random): Promise<string> {
   await using server = await EtcdServer.start(ground.etcd, { args: ['--auth-token-ttl', '1'] });
-  for (const words of ['user add root:secret', 'user grant-role root root', 'auth enable']) await server.etcdctl(...words.split(' '));
-  const password = join(ground.work, 'password');
-  writeFileSync(password, 'secret\n');
-  const user = ['--user', 'root', '--password-file', password];
+  const user = await rootLogin(server, ground.work);
   await using proxy = await TcpProxy.start(server.port, undefined, 40);
   const migration = chosen(ground, random);
   const sided = migration.from === ground.archive ? user : user.map((word) => word.replace(/^--/, '--to-'));
@@ -173,36 +171,21 @@ async function expiring(ground: TreeGround, random: Random): Promise<string> {
 }
 
 async function stopped(ground: TreeGround, random: Random): Promise<string> {
-  const signal = pick(random, ['SIGINT', 'SIGTERM', 'SIGKILL'] as const);
   await using server = await EtcdServer.start(ground.etcd);
-  let kill: (signal: NodeJS.Signals) => void = () => {};
-  await using proxy = await TcpProxy.start(
-    server.port,
-    afterBytes(within(random), () => kill(signal)),
-  );
   const migration = chosen(ground, random);
-  const run = await faultRun(migrateArgs(migration, proxy.endpoint), {}, (killer) => {
-    kill = killer;
-  });
-  return `${signal}: ${await expectFinished(migration, run, [signal === 'SIGINT' ? 130 : 143], server, signal)}`;
+  const { run, signal, exit } = await stoppedRun(random, server.port, { bytes: within(random) }, (to) => migrateArgs(migration, to));
+  return `${signal}: ${await expectFinished(migration, run, [exit], server, signal)}`;
 }
 
 async function stoppedIntoFile(ground: TreeGround, random: Random): Promise<string> {
-  const signal = pick(random, ['SIGINT', 'SIGTERM', 'SIGKILL'] as const);
   const ending = pick(random, ['tar', 'db']);
   const target = caseFile(ground, ending);
-  let kill: (signal: NodeJS.Signals) => void = () => {};
-  await using proxy = await TcpProxy.start(
-    ground.source.port,
-    // Most of it is written when all has been read: it is also stopped some time after.
-    afterBytes(random(READ), () => setTimeout(() => kill(signal), random(400))),
-  );
-  const migration: Migration = { ground, hidden: random(2) === 0, from: proxy.endpoint, leases: 'exact' };
-  const run = await faultRun(migrateArgs(migration, target), {}, (killer) => {
-    kill = killer;
-  });
+  const migration: Migration = { ground, hidden: random(2) === 0, from: ground.source.endpoint, leases: 'exact' };
+  // Most of it is written when all has been read: it is also stopped some time after.
+  const moment = { bytes: random(READ), milliseconds: random(400) };
+  const { run, signal, exit } = await stoppedRun(random, ground.source.port, moment, (from) => migrateArgs({ ...migration, from }, target));
   if (run.exit === 0) expectDone(migration, run, signal);
-  else if (signal !== 'SIGKILL') expectClear(run, [signal === 'SIGINT' ? 130 : 143], signal);
+  else if (signal !== 'SIGKILL') expectClear(run, [exit], signal);
   const name = target.slice(ground.work.length + 1);
   const left = readdirSync(ground.work).filter((each) => each.includes(name.replace(/\.\w+$/, '')));
   if (run.exit !== 0 && signal !== 'SIGKILL' && left.length > 0) throw new Unexpected(`${signal}: ${left.join(', ')} left behind`);

@@ -1,4 +1,6 @@
 import type { CliResult } from '../support/cli.js';
+import type { EtcdBinaries } from '../support/etcd.js';
+import type { Random } from './mutate.js';
 
 /** A case that ended as it must not, with all that is known of it. */
 export class Unexpected extends Error {
@@ -14,7 +16,19 @@ export interface Fault {
    * @returns how it ended, in words
    * @throws Unexpected
    */
-  readonly run: (random: (below: number) => number) => Promise<string>;
+  readonly run: (random: Random) => Promise<string>;
+}
+
+/** The faults of a ground, named with the version of etcd they are made with. */
+export function faultsOf<G extends { readonly etcd: EtcdBinaries }>(
+  ground: G,
+  faults: Readonly<Record<string, (ground: G, random: Random) => Promise<string>>>,
+): Fault[] {
+  return Object.entries(faults).map(([name, make]) => ({ name: withVersion(name, ground), run: (random) => make(ground, random) }));
+}
+
+export function withVersion(name: string, ground: { readonly etcd: EtcdBinaries }): string {
+  return `${name}, etcd ${ground.etcd.version}`;
 }
 
 /** JavaScript's own words, which no user is to read, and marks of a stack. */

@@ -2,12 +2,14 @@ import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Compactor } from '../support/compactor.js';
 import { EtcdServer, strictQuota } from '../support/etcd.js';
+import { rootLogin } from '../support/root-login.js';
 import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { fullDiskFault } from './full-disk.js';
 import { caseFile, expectSameAsSource, expectWholeOrNothing, finish, KEYS, type LiveGround, recordsOf } from './live.js';
 import { pick, type Random } from './mutate.js';
-import { expectClear, type Fault, Unexpected } from './outcome.js';
+import { expectClear, type Fault, faultsOf, Unexpected, withVersion } from './outcome.js';
 import { type FaultRun, faultRun } from './run.js';
+import { stoppedRun } from './stopped-run.js';
 
 const TRAFFIC = 4_500_000;
 /** A command's worth of time is short here, so that a dead server is told of soon. */
@@ -21,19 +23,20 @@ export function restarted(server: EtcdServer, args: readonly string[] = []): Pro
 
 /** A server that dies, is full, is compacted or forgets us, in the middle of a job. */
 export function serverFaults(ground: LiveGround): Fault[] {
-  const { etcd, work } = ground;
-  const named = (name: string): string => `${name}, etcd ${etcd.version}`;
+  const live = faultsOf(ground, {
+    'backup: server killed': killedUnderBackup,
+    'restore: server killed': killedUnderRestore,
+    'restore: no space (NOSPACE)': noSpace,
+    'backup: compacted meanwhile': compacted,
+    'restore: target compacted meanwhile': compactedTarget,
+    'auth token expires': expiring,
+    'restore: we are stopped or killed': stoppedRestore,
+    'we are stopped or killed': stopped,
+    'clock set back': clockSetBack,
+  });
   return [
-    { name: named('backup: server killed'), run: (random) => killedUnderBackup(ground, random) },
-    { name: named('restore: server killed'), run: (random) => killedUnderWrite(ground, random, ['restore', '--from', ground.archive]) },
-    { name: named('restore: no space (NOSPACE)'), run: (random) => noSpace(ground, random) },
-    { name: named('backup: compacted meanwhile'), run: (random) => compacted(ground, random) },
-    { name: named('restore: target compacted meanwhile'), run: (random) => compactedTarget(ground, random) },
-    { name: named('auth token expires'), run: (random) => expiring(ground, random) },
-    { name: named('restore: we are stopped or killed'), run: (random) => stoppedRestore(ground, random) },
-    { name: named('we are stopped or killed'), run: (random) => stopped(ground, random) },
-    { name: named('clock set back'), run: (random) => clockSetBack(ground, random) },
-    ...fullDiskFault(named('disk full'), work, 64_000, 4_100_000, (disk, random) => filling(ground, disk, random)),
+    ...live,
+    ...fullDiskFault(withVersion('disk full', ground), ground.work, 64_000, 4_100_000, (disk, random) => filling(ground, disk, random)),
   ];
 }
 
@@ -53,13 +56,13 @@ async function killedUnderBackup(ground: LiveGround, random: Random): Promise<st
   return words;
 }
 
-async function killedUnderWrite(ground: LiveGround, random: Random, job: readonly string[]): Promise<string> {
+async function killedUnderRestore(ground: LiveGround, random: Random): Promise<string> {
   await using server = await EtcdServer.start(ground.etcd);
   await using proxy = await TcpProxy.start(
     server.port,
     afterBytes(random(20_000), () => void server.kill('SIGKILL')),
   );
-  const run = await faultRun([...job, '--to', proxy.endpoint, ...TIMEOUTS]);
+  const run = await faultRun(['restore', '--from', ground.archive, '--to', proxy.endpoint, ...TIMEOUTS]);
   expectClear(run, [0, 10], 'server killed');
   await server.kill('SIGKILL');
   await using back = await restarted(server);
@@ -136,10 +139,7 @@ async function compactedTarget(ground: LiveGround, random: Random): Promise<stri
 async function expiring(ground: LiveGround, random: Random): Promise<string> {
   await using server = await EtcdServer.start(ground.etcd, { args: ['--auth-token-ttl', '1'] });
   await finish(ground, server.endpoint, 'filling a server');
-  for (const words of ['user add root:secret', 'user grant-role root root', 'auth enable']) await server.etcdctl(...words.split(' '));
-  const password = join(ground.work, 'password');
-  writeFileSync(password, 'secret\n');
-  const user = ['--user', 'root', '--password-file', password];
+  const user = await rootLogin(server, ground.work);
   if (random(2) === 0) {
     const target = caseFile(ground);
     const run = await faultRun(['backup', '--from', server.endpoint, '--to', target, '--json', ...user, '--limit-rate', '1500K']);
@@ -155,40 +155,24 @@ async function expiring(ground: LiveGround, random: Random): Promise<string> {
 }
 
 async function stopped(ground: LiveGround, random: Random): Promise<string> {
-  const signal = pick(random, ['SIGINT', 'SIGTERM', 'SIGKILL'] as const);
   const target = caseFile(ground);
-  let kill: (signal: NodeJS.Signals) => void = () => {};
-  await using proxy = await TcpProxy.start(
-    ground.source.port,
-    afterBytes(random(TRAFFIC), () => kill(signal)),
-  );
-  const run = await faultRun(['backup', '--from', proxy.endpoint, '--to', target, '--json'], {}, (killer) => {
-    kill = killer;
-  });
-  if (signal === 'SIGKILL') {
-    const names = readdirSync(ground.work).filter((name) => target.endsWith(name));
-    if (run.signal === 'SIGKILL' && names.length > 0 && (await faultRun(['verify', target])).exit !== 0) {
-      throw new Unexpected('half an archive under its final name');
-    }
-    for (const name of readdirSync(ground.work).filter((each) => each.startsWith('.'))) rmSync(join(ground.work, name));
-    rmSync(target, { force: true });
-    return run.signal === 'SIGKILL' ? 'killed: nothing half-written under its name' : 'done before (0)';
+  const job = (from: string): string[] => ['backup', '--from', from, '--to', target, '--json'];
+  const { run, signal, exit } = await stoppedRun(random, ground.source.port, { bytes: random(TRAFFIC) }, job);
+  if (signal !== 'SIGKILL') return `${signal}: ${await expectWholeOrNothing(ground, run, target, [0, exit], signal)}`;
+  const names = readdirSync(ground.work).filter((name) => target.endsWith(name));
+  if (run.signal === 'SIGKILL' && names.length > 0 && (await faultRun(['verify', target])).exit !== 0) {
+    throw new Unexpected('half an archive under its final name');
   }
-  return `${signal}: ${await expectWholeOrNothing(ground, run, target, [0, signal === 'SIGINT' ? 130 : 143], signal)}`;
+  for (const name of readdirSync(ground.work).filter((each) => each.startsWith('.'))) rmSync(join(ground.work, name));
+  rmSync(target, { force: true });
+  return run.signal === 'SIGKILL' ? 'killed: nothing half-written under its name' : 'done before (0)';
 }
 
 async function stoppedRestore(ground: LiveGround, random: Random): Promise<string> {
-  const signal = pick(random, ['SIGINT', 'SIGTERM', 'SIGKILL'] as const);
   await using server = await EtcdServer.start(ground.etcd);
-  let kill: (signal: NodeJS.Signals) => void = () => {};
-  await using proxy = await TcpProxy.start(
-    server.port,
-    afterBytes(random(20_000), () => kill(signal)),
-  );
-  const run = await faultRun(['restore', '--from', ground.archive, '--to', proxy.endpoint], {}, (killer) => {
-    kill = killer;
-  });
-  if (run.exit !== null || run.signal !== 'SIGKILL') expectClear(run, [0, signal === 'SIGINT' ? 130 : 143], signal);
+  const job = (to: string): string[] => ['restore', '--from', ground.archive, '--to', to];
+  const { run, signal, exit } = await stoppedRun(random, server.port, { bytes: random(20_000) }, job);
+  if (run.exit !== null || run.signal !== 'SIGKILL') expectClear(run, [0, exit], signal);
   if (run.exit === 0) await expectSameAsSource(ground, server.endpoint, signal);
   await finish(ground, server.endpoint, signal);
   return `${signal}: ${run.exit === 0 ? 'whole (0)' : `failed in words (${run.exit ?? run.signal}), finished when run again`}`;

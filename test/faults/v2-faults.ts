@@ -4,9 +4,10 @@ import { treeOfServer } from '../support/migrated.js';
 import { afterBytes, TcpProxy } from '../support/tcp-proxy.js';
 import { caseFile, expectWholeOrNothing } from './live.js';
 import { pick, type Random } from './mutate.js';
-import { expectClear, type Fault, Unexpected } from './outcome.js';
+import { expectClear, type Fault, faultsOf, Unexpected } from './outcome.js';
 import { type FaultRun, faultRun } from './run.js';
 import { restarted } from './server-faults.js';
+import { stoppedRun } from './stopped-run.js';
 import { copyOfSource, expectSameTree, HIDDEN, NAMED, type TreeGround } from './tree-ground.js';
 import { expectSoon, inTrouble, TROUBLES } from './trouble.js';
 
@@ -19,16 +20,14 @@ const APART = 2.5;
 
 /** The v2 API in trouble: a tree backed up, and one restored into an etcd of this version. */
 export function v2Faults(ground: TreeGround): Fault[] {
-  const named = (name: string): string => `${name}, etcd ${ground.etcd.version}`;
-  const faults: Readonly<Record<string, (ground: TreeGround, random: Random) => Promise<string>>> = {
+  return faultsOf(ground, {
     'backup --api v2: connection in trouble': backupInTrouble,
     'backup --api v2: connection slow': backupSlow,
     'backup --api v2: server killed': backupKilled,
     'restore of a tree: connection in trouble': restoreInTrouble,
     'restore of a tree: server killed': restoreKilled,
     'restore of a tree: we are stopped or killed': restoreStopped,
-  };
-  return Object.entries(faults).map(([name, make]) => ({ name: named(name), run: (random: Random) => make(ground, random) }));
+  });
 }
 
 const backup = (from: string, target: string): string[] => ['backup', '--api', 'v2', '--from', from, '--to', target, '--json', ...NAMED];
@@ -110,15 +109,7 @@ async function restoreKilled(ground: TreeGround, random: Random): Promise<string
 }
 
 async function restoreStopped(ground: TreeGround, random: Random): Promise<string> {
-  const signal = pick(random, ['SIGINT', 'SIGTERM', 'SIGKILL'] as const);
   await using server = await startTarget(ground);
-  let kill: (signal: NodeJS.Signals) => void = () => {};
-  await using proxy = await TcpProxy.start(
-    server.port,
-    afterBytes(random(ANSWERED), () => kill(signal)),
-  );
-  const run = await faultRun(restore(ground, proxy.endpoint), {}, (killer) => {
-    kill = killer;
-  });
-  return `${signal}: ${await expectRestored(ground, run, [signal === 'SIGINT' ? 130 : 143], server, signal)}`;
+  const { run, signal, exit } = await stoppedRun(random, server.port, { bytes: random(ANSWERED) }, (to) => restore(ground, to));
+  return `${signal}: ${await expectRestored(ground, run, [exit], server, signal)}`;
 }

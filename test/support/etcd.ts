@@ -149,6 +149,13 @@ export class EtcdServer implements AsyncDisposable {
     return stdout;
   }
 
+  /** Makes root, with this password, and turns authentication on. */
+  async enableAuth(password: string): Promise<void> {
+    await this.etcdctl('user', 'add', `root:${password}`);
+    await this.etcdctl('user', 'grant-role', 'root', 'root');
+    await this.etcdctl('auth', 'enable');
+  }
+
   /** Ends the process (SIGTERM, or the signal given) and waits; the data dir stays. */
   async kill(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return;
