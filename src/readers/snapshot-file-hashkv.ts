@@ -26,7 +26,7 @@ export interface HashKvOptions {
 export interface HashKv {
   /** An unsigned 32-bit integer. */
   readonly hash: number;
-  /** -1n when nothing was compacted. */
+  /** The later of the finished and the scheduled compaction; -1n when nothing was compacted. */
   readonly compactRevision: bigint;
   readonly revision: bigint;
 }
@@ -41,16 +41,18 @@ export interface HashKv {
  */
 export async function hashKv(bytes: ByteSource, options: HashKvOptions = {}, run: RunContext = quietRun()): Promise<HashKv> {
   const backend = await EtcdBackend.open(bytes);
-  const revision = chosenRevision(backend, options.revision, backend.meta.finishedCompactRevision ?? 0n);
+  // A server that loads the file resumes a compaction that is scheduled and not finished (etcd server/storage/mvcc/kvstore.go, restore).
+  const { compacted } = backend;
+  const revision = chosenRevision(backend, options.revision, compacted);
   if (options.skipHashCheck !== true && hasTrailer(bytes.size)) await proveTrailer(bytes, run.signal);
-  const compactRevision = backend.meta.finishedCompactRevision ?? -1n;
+  const compactRevision = compacted === 0n ? -1n : compacted;
   const kept = compactRevision < 1n ? undefined : await newestChanges(backend, revision, options.tmpDir ?? tmpdir(), run);
-  const compacted = new MainRevision(compactRevision);
+  const compaction = new MainRevision(compactRevision);
   let hash = crc32c(Buffer.from('key'));
   for await (const piece of readLog(backend, { revision, selection: EVERYTHING }, run)) {
     for (let i = 0; i < piece.count; i++) {
       const start = piece.starts[i] as number;
-      if (kept !== undefined && isCompacted(piece, i, compacted.compare(piece.bytes, start), kept)) continue;
+      if (kept !== undefined && isCompacted(piece, i, compaction.compare(piece.bytes, start), kept)) continue;
       hash = crc32c(piece.bytes.subarray(start, piece.ends[i]), hash);
     }
   }

@@ -1,10 +1,12 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { hashKv } from '../../src/readers/snapshot-file-hashkv.js';
+import { EtcdBackend } from '../../src/wire/backend.js';
 import { memorySource, testdata } from '../support/bytes.js';
 import { EtcdServer, etcdVersions } from '../support/etcd.js';
+import { restored } from '../support/restore-file.js';
 import { V3_DATA } from '../support/snapshots.js';
 
 describe.each(V3_DATA)('hashkv of $name', ({ name, file, all }) => {
@@ -52,6 +54,29 @@ describe.each(etcdVersions())('hashkv of etcd $version', (etcd) => {
       await server.etcdctl('put', 'e', 'soon gone');
       await server.etcdctl('del', 'e');
       await agree('nothing left, compacted at the deletion');
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+});
+
+describe.each(etcdVersions().filter(({ snapshotTool }) => snapshotTool.endsWith('etcdutl')))('a compaction of etcd $version', (etcd) => {
+  test('that is scheduled and not finished in the file gives the hash of the etcd started on it', async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'hashkv-'));
+    try {
+      writeFileSync(join(dir, 'v3.db'), testdata('etcd-v3/v3-35.db.gz'));
+      const bump = ['--bump-revision', '1000', '--mark-compacted'];
+      await using server = await restored(etcd, join(dir, 'v3.db'), {
+        restoreArgs: bump,
+        beforeStart: (db) => copyFileSync(db, join(dir, 'bumped.db')),
+      });
+      const bytes = memorySource(readFileSync(join(dir, 'bumped.db')));
+      const { meta } = await EtcdBackend.open(bytes);
+      expect(meta.scheduledCompactRevision).toBeGreaterThan(meta.finishedCompactRevision ?? 0n);
+      const [{ HashKV }] = JSON.parse(await server.etcdctl('endpoint', 'hashkv', '-w', 'json')) as [{ HashKV: Record<string, number> }];
+      const { hash, compactRevision } = await hashKv(bytes);
+      expect([hash, Number(compactRevision)]).toEqual([HashKV.hash, HashKV.compact_revision]);
+      await expect(hashKv(bytes, { revision: compactRevision - 1n })).rejects.toMatchObject({ code: 'compacted' });
     } finally {
       rmSync(dir, { recursive: true });
     }
