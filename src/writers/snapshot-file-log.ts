@@ -2,6 +2,8 @@ import type { Source } from '../model/source.js';
 import type { EntryRun } from '../wire/bbolt-writer.js';
 
 export const LARGEST_REVISION: bigint = 2n ** 63n - 1n;
+/** A revision is raised no further than this: etcd counts on from there, and its revisions are signed integers of 64 bits. */
+export const LARGEST_RAISED_REVISION: bigint = 2n ** 62n;
 
 export interface RecordLogOptions {
   /** An existing directory for what does not fit `sortBudget`. */

@@ -3,13 +3,13 @@ import type { AuthData } from '../model/auth.js';
 import type { ByteSink } from '../model/bytes.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import type { Source } from '../model/source.js';
+import type { Source, SourceInfo } from '../model/source.js';
 import { type BucketContent, planBoltFile, writeBoltFile } from '../wire/bbolt-writer.js';
 import { passingSha256 } from '../wire/sha256-apart.js';
 import { authBuckets, metaBucket } from './snapshot-file-buckets.js';
 import { HistoryLog } from './snapshot-file-history.js';
 import { LeaseBucket } from './snapshot-file-leases.js';
-import type { RecordLog } from './snapshot-file-log.js';
+import { LARGEST_RAISED_REVISION, LARGEST_REVISION, type RecordLog } from './snapshot-file-log.js';
 import { KeyspaceLog } from './snapshot-file-records.js';
 
 const DEFAULT_PAGE_SIZE = 4096;
@@ -103,6 +103,23 @@ function checkOptions({ info }: Source, { bumpRevision = 0n, markCompacted = fal
       hint: 'Give both: revisions between the old one and the raised one hold nothing.',
     });
   }
+  checkRevision(info, info.revision, bumpRevision);
+}
+
+/**
+ * Refuses what would be no revision, or would leave etcd no room to count on.
+ *
+ * @throws FerryError `usage` where it is raised too far, `damaged` where the source says it
+ */
+function checkRevision({ location }: SourceInfo, revision: bigint, bumpRevision: bigint): void {
+  if (revision > LARGEST_REVISION) {
+    throw new FerryError('damaged', `${location}: says it is at revision ${revision}; the largest that etcd has is ${LARGEST_REVISION}`);
+  }
+  if (bumpRevision === 0n || revision + bumpRevision <= LARGEST_RAISED_REVISION) return;
+  const most = LARGEST_RAISED_REVISION - revision;
+  throw new FerryError('usage', `revision ${revision} raised by ${bumpRevision} leaves etcd too few revisions to go on with`, {
+    hint: most > 0n ? `Raise it by ${most} at most; 1000000000 is usual.` : 'Restore it without --bump-revision.',
+  });
 }
 
 /** The source's revision, or what is later in it, raised as asked. */
@@ -110,6 +127,7 @@ function revisionOf({ info }: Source, log: RecordLog, { bumpRevision = 0n }: Wri
   const latest = [info.revision, info.order === 'revision' ? (info.scheduledCompactRevision ?? 0n) : 0n, log.lastRevision];
   let revision = 1n;
   for (const one of latest) if (one > revision) revision = one;
+  checkRevision(info, revision, bumpRevision);
   return revision + bumpRevision;
 }
 

@@ -2,11 +2,14 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
+import type { FerryError } from '../../src/errors.js';
 import { batchOf } from '../../src/model/batch.js';
 import { quietRun } from '../../src/model/run.js';
 import type { Source } from '../../src/model/source.js';
 import { hashKv } from '../../src/readers/snapshot-file-hashkv.js';
 import { createFile } from '../../src/storage/file.js';
+import { encodeKeyValue } from '../../src/wire/keyvalue.js';
+import { encodeRevisionKey } from '../../src/wire/revision-key.js';
 import { type WriteSnapshotOptions, type WriteSnapshotReport, writeSnapshotFile } from '../../src/writers/snapshot-file.js';
 import { memorySource } from '../support/bytes.js';
 import { etcdVersions, newestEtcd } from '../support/etcd.js';
@@ -136,6 +139,38 @@ describe('options', () => {
     } finally {
       await server.stop();
     }
+  });
+
+  const MOST = 2n ** 62n;
+  test.each([
+    { revision: 1000n, bump: MOST - 1000n, exit: 0 },
+    { revision: 1000n, bump: MOST - 999n, exit: 2 },
+    { revision: 1000n, bump: 2n ** 63n - 1n, exit: 2 },
+    { revision: MOST + 5n, bump: 1n, exit: 2 },
+    { revision: MOST + 5n, bump: 0n, exit: 0 },
+    { revision: 2n ** 63n - 1n, bump: 0n, exit: 0 },
+    { revision: 2n ** 63n, bump: 0n, exit: 12 },
+  ])('revision $revision raised by $bump ends with $exit; what is refused leaves no file', async ({ revision, bump, exit }) => {
+    const before = readdirSync(dir).length;
+    const options = bump === 0n ? {} : { bumpRevision: bump, markCompacted: true };
+    const result = await written(at(sourceOf([kv('a', '1')]), revision), options).catch((thrown: FerryError) => thrown);
+    expect('exit' in result ? result.exit : 0).toBe(exit);
+    if ('report' in result) expect(result.report.revision).toBe(revision + bump);
+    expect(readdirSync(dir).length).toBe(before + (exit === 0 ? 1 : 0));
+  });
+
+  test('a revision that only the records of a history have is not raised beyond 2^62 either', async () => {
+    const record = Buffer.concat([encodeRevisionKey({ main: MOST, sub: 0n }), encodeKeyValue({ ...kv('a', '1'), modRevision: MOST })]);
+    const source = {
+      ...sourceOf([]),
+      records: async function* () {
+        yield batchOf([record]);
+      },
+    };
+    const history = { ...source, info: { ...source.info, order: 'revision' as const, revision: 5n } };
+    const before = readdirSync(dir).length;
+    await expect(written(history, { bumpRevision: 1n, markCompacted: true })).rejects.toMatchObject({ code: 'usage' });
+    expect(readdirSync(dir).length).toBe(before);
   });
 
   test('one without the other is a usage error, and leaves no file', async () => {
