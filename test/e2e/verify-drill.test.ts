@@ -159,6 +159,22 @@ describe('a drill', () => {
     expect(nowhere).toMatchObject({ exit: 2, stderr: expect.stringMatching(/--etcd-bin DIR/) });
   });
 
+  test.each([
+    { version: '3.4.23', exit: 1, says: /etcdctl snapshot restore failed: this etcdctl was asked/ },
+    { version: '3.5.16', exit: 1, says: /etcdctl snapshot restore failed: this etcdctl was asked/ },
+    { version: '3.6.0', exit: 2, says: /needs etcdutl: it is not in .*, and the etcdctl of etcd 3\.6\.0/ },
+    { version: '3.10.0-rc.0', exit: 2, says: /needs etcdutl/ },
+    { version: '4.0.0', exit: 2, says: /needs etcdutl/ },
+  ])('of etcd $version with etcdctl alone ends with $exit', async ({ version, exit, says }) => {
+    const bin = programs(`only-etcdctl-${version}`, {
+      etcd: `echo "etcd Version: ${version}"`,
+      etcdctl: 'echo "this etcdctl was asked" >&2; exit 3',
+    });
+    const result = await verify(at('plain.tar'), '--drill', '--etcd-bin', bin);
+    expect(result).toMatchObject({ exit });
+    expect(result.stdout.toString()).toMatch(says);
+  });
+
   test("says what etcd's own programs say when they fail, exit 1", async () => {
     const bin = programs('failing', { etcd: 'echo "etcd Version: 3.5.0"', etcdutl: 'echo "Error: no such snapshot" >&2; exit 3' });
     const restoring = await verify(at('plain.tar'), '--drill', '--etcd-bin', bin);
