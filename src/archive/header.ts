@@ -1,4 +1,5 @@
 import { FerryError } from '../errors.js';
+import type { Note } from '../model/note.js';
 import type { Api, KeySelection, ObjectSelection, RecordOrder, SourceInfo, SourceKind } from '../model/source.js';
 import { type Compression, FORMAT_VERSION, isKnownVersion, OLDEST_VERSION } from './format.js';
 import {
@@ -75,8 +76,24 @@ export function headerOf(info: SourceInfo, toolVersion: string, compress: Compre
     ...given('objects', info.objects),
     compress,
     // As it will be read: functions and undefined go, dates become text.
-    options: asObject(JSON.parse(JSON.stringify(options)), 'options'),
+    options: asObject(JSON.parse(JSON.stringify(withNotes(options, info.lastingNotes))), 'options'),
   };
+}
+
+function withNotes(options: JsonObject, notes: readonly Note[] = []): JsonObject {
+  return notes.length === 0 ? options : { ...options, notes: notes.map(({ lossy: _, ...note }) => note) };
+}
+
+/** The notes that an archive keeps of how its records were read; what is not one of ours is passed over. */
+export function lastingNotes({ options: { notes } }: ArchiveHeader): Note[] {
+  return Array.isArray(notes) ? notes.flatMap(noteFromJson) : [];
+}
+
+function noteFromJson(json: unknown): Note[] {
+  if (typeof json !== 'object' || json === null) return [];
+  const { code, message, count = 1, examples = [] } = json as JsonObject;
+  if (typeof code !== 'string' || typeof message !== 'string' || !Number.isSafeInteger(count) || !Array.isArray(examples)) return [];
+  return [{ code, message, count: count as number, examples: examples.filter((one) => typeof one === 'string'), lossy: false }];
 }
 
 /** Writes `etcdferry.json`: fields in a fixed order, two spaces a level, a line feed last. */

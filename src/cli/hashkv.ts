@@ -34,7 +34,6 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const options = {
     tmpDir: args['tmp-dir'] ?? tmpdir(),
     ...defined('revision', parsed(args, 'revision', parseRevision)),
-    ...defined('skipHashCheck', args['skip-hash-check']),
   };
   const { hash, revision, compactRevision } = await hashKvOf(args.file, options, context).finally(() => display.clear());
   await put(terminal, args.json === true ? `${toJson({ schema: 'etcdferry.hashkv/v1', hash, revision, compactRevision })}\n` : `${hash}\n`);

@@ -53,7 +53,8 @@ async function listTable({ archives }: ArchiveList): Promise<string> {
     verifiedText(summary),
     archive.file,
   ]);
-  return table(head, rows, ['left', 'left', 'right', 'right', 'right', 'left', 'left']);
+  const notes = archives.flatMap(({ archive, summary }) => (summary?.notes ?? []).map(({ message }) => `${archive.file}: ${message}\n`));
+  return [table(head, rows, ['left', 'left', 'right', 'right', 'right', 'left', 'left']), ...notes].join('');
 }
 
 function verifiedText(summary: ListedArchive['summary']): string {
@@ -76,12 +77,13 @@ function archiveJson({ archive, summary }: ListedArchive): object {
   const { name, file, time, revision, encrypted, size } = archive;
   const known = { name, file, time: new Date(time).toISOString(), revision, encrypted, size };
   if (summary === undefined) return { ...known, summary: null };
-  const { api, records, leases, rawBytes, digests, sha256, source, verified, damagedAt, unchangedAt } = summary;
+  const { api, records, leases, rawBytes, digests, sha256, source, verified, notes, damagedAt, unchangedAt } = summary;
   return {
     ...known,
     summary: {
       ...{ api, records, leases, rawBytes, digests, ...(sha256 === undefined ? {} : { sha256 }), source },
       verified: { ...at('bytes', verified.bytes), ...at('content', verified.content) },
+      ...(notes === undefined ? {} : { notes }),
       ...at('damagedAt', damagedAt),
       ...at('unchangedAt', unchangedAt),
     },

@@ -16,11 +16,12 @@ type PassedResult = Exclude<VerifyResult, { readonly error: FerryError }>;
 export function resultJson(result: VerifyResult): object {
   const head = { schema: 'etcdferry.verify/v1', location: result.location };
   if (result.error !== undefined) return { ...errorJson(result.error), ...head, passed: false, whole: false };
-  const { kind, depth, whole, contents, drill, against, milliseconds } = result;
+  const { kind, depth, whole, unproven, contents, drill, against, milliseconds } = result;
   return {
     ...head,
     passed: exitOfResult(result) !== 4,
     whole,
+    ...(unproven === undefined ? {} : { unproven }),
     kind,
     depth,
     ...accountFields(result),

@@ -46,7 +46,10 @@ function wholeText(result: PassedResult): string {
   if (result.kind !== 'archive') {
     const { records, rawBytes } = result.account;
     const kind = result.kind === 'data-dir' ? `data dir (${info.api})` : 'snapshot file';
-    return `whole ${kind}, ${plural(records, info.api === 'v2' ? 'node' : 'key')} at ${at}, ${formatBytes(rawBytes)} in them`;
+    const content = `${kind}, ${plural(records, info.api === 'v2' ? 'node' : 'key')} at ${at}, ${formatBytes(rawBytes)} in them`;
+    return result.unproven === undefined
+      ? `whole ${content}`
+      : `readable ${content}; its SHA-256 was not asked for, so nothing proves it whole`;
   }
   const { account, sample, depth } = result;
   const what = `${plural(account.records, 'record')} at ${at}, ${formatBytes(account.size)}`;

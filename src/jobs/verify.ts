@@ -1,3 +1,4 @@
+import { lastingNotes } from '../archive/header.js';
 import type { SamplePart } from '../archive/prove-sample.js';
 import { FerryError, worstExit } from '../errors.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
@@ -38,8 +39,10 @@ export interface VerifyOptions {
 export interface Passed {
   readonly location: string;
   readonly depth: VerifyDepth;
-  /** True when all of it was read. */
+  /** True when all of it was read, and something proves it. */
   readonly whole: boolean;
+  /** Why it is not called whole though all of it was read: the flag that left the proof out. */
+  readonly unproven?: 'skip-hash-check';
   /** At depth `records`. */
   readonly contents?: RecordsAccount;
   readonly drill?: DrillAccount;
@@ -111,7 +114,12 @@ export function exitOfResult(result: VerifyResult): number {
 
 /** What readers and checks noticed of a location that passed. */
 export function notesOfResult(result: Exclude<VerifyResult, { readonly error: FerryError }>): readonly Note[] {
-  return [...('notes' in result.account ? result.account.notes : []), ...(result.contents?.notes ?? [])];
+  return [...notesOfAccount(result), ...(result.contents?.notes ?? [])];
+}
+
+function notesOfAccount(result: Exclude<VerifyResult, { readonly error: FerryError }>): readonly Note[] {
+  if (result.kind === 'stored') return [];
+  return result.kind === 'archive' ? lastingNotes(result.account.header) : result.account.notes;
 }
 
 async function* verifyOne(request: SourceRequest, options: VerifyOptions, run: RunContext): AsyncIterable<VerifyResult> {
@@ -133,7 +141,8 @@ async function* verifyOne(request: SourceRequest, options: VerifyOptions, run: R
   for (const api of kind === 'data-dir' ? await apisOf(asked, run) : [undefined]) {
     const started = performance.now();
     const files = await verifyFiles(api === undefined ? asked : { ...asked, api }, options, run);
-    yield { location: text, kind, depth, whole: true, ...files, milliseconds: performance.now() - started };
+    const proven = asked.skipHashCheck === true ? { whole: false, unproven: 'skip-hash-check' as const } : { whole: true };
+    yield { location: text, kind, depth, ...proven, ...files, milliseconds: performance.now() - started };
   }
 }
 

@@ -48,7 +48,7 @@ async function openViaSnapshot(request: SourceRequest, cluster: V3Cluster, run: 
     const source = await openSnapshotFile(
       bytes,
       // Its hash was checked as it came.
-      { location: cluster.location, selection, tmpDir, skipHashCheck: true, ...(revision === undefined ? {} : { revision }) },
+      { location: cluster.location, selection, tmpDir, hash: 'unchecked', ...(revision === undefined ? {} : { revision }) },
       run,
     );
     return described(source, { kind: 'live', clusterId, memberId, serverVersion: version });

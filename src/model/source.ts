@@ -1,7 +1,7 @@
 import type { AuthData } from './auth.js';
 import type { RecordBatch } from './batch.js';
 import type { Lease } from './lease.js';
-import type { NoteBook } from './note.js';
+import type { Note, NoteBook } from './note.js';
 
 export type Api = 'v2' | 'v3';
 
@@ -54,6 +54,11 @@ export interface SourceInfo {
   readonly selection: KeySelection;
   /** Which of Kubernetes' objects were chosen besides: those that fulfil each of these; left out where nobody chose. */
   readonly objects?: readonly ObjectSelection[];
+  /**
+   * Notes that an archive made of this source keeps in its header, and whoever reads that archive is given again: what was
+   * not checked, or could not be known, when the records were read. Never lossy.
+   */
+  readonly lastingNotes?: readonly Note[];
   /** Number of records, where the source knows it beforehand (for progress only). */
   readonly estimatedRecords?: number;
   /**

@@ -1,3 +1,4 @@
+import { lastingNotes } from '../archive/header.js';
 import type { ArchiveReader } from '../archive/reader.js';
 import { RecordScanner } from '../archive/spans.js';
 import { intersectSelections, isSelected } from '../convert/select.js';
@@ -35,6 +36,7 @@ class ArchiveSource implements Source {
     this.#selection = selection;
     this.#all = all;
     this.info = infoOf(reader, location, selection);
+    this.notes.merge(this.info.lastingNotes ?? []);
   }
 
   leases(): AsyncIterable<readonly Lease[]> {
@@ -73,6 +75,7 @@ function selectFrom(batch: RecordBatch, scanner: RecordScanner, selection: KeySe
 function infoOf(reader: ArchiveReader, location: string, selection: KeySelection): SourceInfo {
   const { header, manifest } = reader;
   const { clusterId, memberId, serverVersion } = header.source;
+  const notes = lastingNotes(header);
   return {
     kind: 'archive',
     api: header.api,
@@ -88,6 +91,7 @@ function infoOf(reader: ArchiveReader, location: string, selection: KeySelection
     // With nothing in common there is no such selection; what was asked for then says it.
     selection: intersectSelections(header.selection, selection) ?? selection,
     ...(header.objects === undefined ? {} : { objects: header.objects }),
+    ...(notes.length === 0 ? {} : { lastingNotes: notes }),
     ...(selection.prefixes.length === 0 ? { estimatedRecords: manifest.records } : {}),
   };
 }

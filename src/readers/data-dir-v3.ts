@@ -52,7 +52,7 @@ export async function openDataDirV3(path: string, options: DataDirV3Options, run
       member.file,
       member.backend,
       {
-        ...{ location, selection, tmpDir, kind: 'data-dir', skipHashCheck: true },
+        ...{ location, selection, tmpDir, kind: 'data-dir', hash: 'unchecked' },
         ...(revision === undefined ? {} : { revision }),
         ...(history === undefined ? {} : { history }),
         ...(sortBudget === undefined ? {} : { sortBudget }),

@@ -6,7 +6,7 @@ import { RecordSorter } from '../sort/sorter.js';
 import { EtcdBackend } from '../wire/backend.js';
 import { crc32c } from '../wire/crc32c.js';
 import { MainRevision } from '../wire/revision-key.js';
-import { hasTrailer, proveTrailer } from '../wire/snapshot-trailer.js';
+import { type HashCheck, proveHash } from './snapshot-file.js';
 import { type LogPiece, readLog } from './snapshot-file-log.js';
 import { chosenRevision } from './snapshot-file-revision.js';
 
@@ -19,8 +19,8 @@ export interface HashKvOptions {
   readonly revision?: bigint;
   /** An existing directory for what does not fit into memory; the system's unless given. */
   readonly tmpDir?: string;
-  /** Does not check a file's SHA-256 where it has one. */
-  readonly skipHashCheck?: boolean;
+  /** What is asked of the SHA-256 at the file's end; `if-there` unless given: the hash says nothing of the file itself. */
+  readonly hash?: HashCheck;
 }
 
 export interface HashKv {
@@ -44,7 +44,7 @@ export async function hashKv(bytes: ByteSource, options: HashKvOptions = {}, run
   // A server that loads the file resumes a compaction that is scheduled and not finished (etcd server/storage/mvcc/kvstore.go, restore).
   const { compacted } = backend;
   const revision = chosenRevision(backend, options.revision, compacted);
-  if (options.skipHashCheck !== true && hasTrailer(bytes.size)) await proveTrailer(bytes, run.signal);
+  await proveHash(bytes, options.hash ?? 'if-there', run.signal);
   const compactRevision = compacted === 0n ? -1n : compacted;
   const kept = compactRevision < 1n ? undefined : await newestChanges(backend, revision, options.tmpDir ?? tmpdir(), run);
   const compaction = new MainRevision(compactRevision);

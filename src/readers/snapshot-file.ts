@@ -3,17 +3,31 @@ import type { AuthData } from '../model/auth.js';
 import type { RecordBatch } from '../model/batch.js';
 import type { ByteSource } from '../model/bytes.js';
 import { hasVanished, type Lease } from '../model/lease.js';
-import { NoteBook } from '../model/note.js';
+import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { KeySelection, Source, SourceInfo } from '../model/source.js';
 import { RecordSorter } from '../sort/sorter.js';
 import { type BackendView, EtcdBackend } from '../wire/backend.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
-import { proveTrailer } from '../wire/snapshot-trailer.js';
+import { hasTrailer, proveTrailer } from '../wire/snapshot-trailer.js';
 import { historyOf } from './snapshot-file-history.js';
 import { keyspaceInto, usedLeasesOf } from './snapshot-file-keyspace.js';
 import { leasesInUse, UsedLeases } from './snapshot-file-leases.js';
 import { chosenRevision } from './snapshot-file-revision.js';
+
+/**
+ * `required`: it must be there and right. `if-there`: a file without one is read, noting that nothing proves it whole; a
+ * wrong one is damage all the same. `unchecked`: nobody looks, since it was checked already, or the file never has one.
+ */
+export type HashCheck = 'required' | 'if-there' | 'unchecked';
+
+const NOT_PROVEN: Note = {
+  code: 'hash-not-checked',
+  message: 'read with --skip-hash-check: nothing proves that the file was whole',
+  count: 1,
+  examples: [],
+  lossy: false,
+};
 
 export interface SnapshotFileOptions {
   /** The location as the user may see it. */
@@ -21,8 +35,8 @@ export interface SnapshotFileOptions {
   readonly selection: KeySelection;
   /** The revision to read at; the latest unless given. */
   readonly revision?: bigint;
-  /** Reads a file that has no SHA-256 at its end, or a wrong one: one copied from a data dir. */
-  readonly skipHashCheck?: boolean;
+  /** What is asked of the SHA-256 at the file's end; `required` unless given. */
+  readonly hash?: HashCheck;
   /** Every revision that the file holds, in `order: revision`, deletions too. */
   readonly history?: boolean;
   /** An existing directory for what does not fit `sortBudget`. */
@@ -34,7 +48,7 @@ export interface SnapshotFileOptions {
 }
 
 /**
- * Opens etcd's own file: a snapshot, or with `skipHashCheck` a `member/snap/db` that no server has
+ * Opens etcd's own file: a snapshot, or with `hash` another than `required` a `member/snap/db` that no server has
  * open. The source closes `bytes` when it is closed; until this resolves they are the caller's.
  * Its SHA-256 is checked while the log is read, and before anything is given.
  *
@@ -78,6 +92,7 @@ class SnapshotFileSource implements Source {
     this.#used = new UsedLeases(options.tmpDir, this.#run);
     this.#sorter = options.history === true ? undefined : keySorter(bytes, options, this.#run);
     this.info = infoOf(backend, revision, options);
+    this.notes.merge(this.info.lastingNotes ?? []);
   }
 
   async *leases(): AsyncGenerator<readonly Lease[]> {
@@ -129,11 +144,21 @@ class SnapshotFileSource implements Source {
   }
 
   #prove(): Promise<void> {
-    this.#proof ??= this.#options.skipHashCheck === true ? Promise.resolve() : proveTrailer(this.#bytes, this.#run.signal);
+    this.#proof ??= proveHash(this.#bytes, this.#options.hash, this.#run.signal);
     // Whoever waits for it is told; nobody may.
     this.#proof.catch(() => {});
     return this.#proof;
   }
+}
+
+/**
+ * Checks a file's SHA-256 as far as it is asked for.
+ *
+ * @throws FerryError `damaged` when it is wrong, or required and missing
+ */
+export async function proveHash(bytes: ByteSource, hash: HashCheck = 'required', signal: AbortSignal): Promise<void> {
+  if (hash === 'unchecked' || (hash === 'if-there' && !hasTrailer(bytes.size))) return;
+  await proveTrailer(bytes, signal);
 }
 
 function infoOf(backend: BackendView, revision: bigint, options: SnapshotFileOptions): SourceInfo {
@@ -148,6 +173,7 @@ function infoOf(backend: BackendView, revision: bigint, options: SnapshotFileOpt
     ...(scheduledCompactRevision === undefined || options.history !== true ? {} : { scheduledCompactRevision }),
     startedAt: Date.now(),
     selection: options.selection,
+    ...(options.hash === 'if-there' ? { lastingNotes: [NOT_PROVEN] } : {}),
   };
 }
 

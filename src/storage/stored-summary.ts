@@ -1,4 +1,6 @@
 import type { ArchiveSummary } from '../archive/account.js';
+import { lastingNotes } from '../archive/header.js';
+import type { Note } from '../model/note.js';
 import type { Api } from '../model/source.js';
 
 /** Schema of a summary as it is stored. */
@@ -9,6 +11,9 @@ const SCHEMA = 'etcdferry.summary/v1';
  * (no key is needed for that); `content`, every digest inside it holds as well.
  */
 export type ProofDepth = 'bytes' | 'content';
+
+/** A note as a summary has it. */
+export type SummaryNote = Pick<Note, 'code' | 'message'>;
 
 /** What a repository keeps beside an archive. The archive is the truth; this can be made again from it. */
 export interface StoredSummary {
@@ -38,6 +43,8 @@ export interface StoredSummary {
   readonly verified: { readonly [D in ProofDepth]?: number };
   /** When it was last found damaged, and had not passed since. */
   readonly damagedAt?: number;
+  /** What the archive's header keeps of how its records were read. */
+  readonly notes?: readonly SummaryNote[];
   /** When a backup last found the cluster unchanged since this archive (`--skip-unchanged`). */
   readonly unchangedAt?: number;
 }
@@ -46,6 +53,7 @@ export interface StoredSummary {
 export function summaryOfAccount(account: ArchiveSummary, stored: { readonly size: number; readonly sha256: string }): StoredSummary {
   const { header, records, leases, rawBytes, digests } = account;
   const { kind, location, clusterId, serverVersion } = header.source;
+  const notes = lastingNotes(header).map(({ code, message }) => ({ code, message }));
   return {
     api: header.api,
     revision: header.revision,
@@ -62,6 +70,7 @@ export function summaryOfAccount(account: ArchiveSummary, stored: { readonly siz
       ...(serverVersion === undefined ? {} : { serverVersion }),
     },
     verified: {},
+    ...(notes.length === 0 ? {} : { notes }),
   };
 }
 
@@ -105,6 +114,7 @@ export function parseSummary(bytes: Buffer): StoredSummary | undefined {
       ...(isText(source.serverVersion) ? { serverVersion: source.serverVersion } : {}),
     },
     verified: { ...given('bytes', verified.bytes), ...given('content', verified.content) },
+    ...(Array.isArray(json.notes) ? { notes: json.notes.flatMap(noteOf) } : {}),
     ...given('damagedAt', json.damagedAt),
     ...given('unchangedAt', json.unchangedAt),
   };
@@ -123,6 +133,11 @@ function asJson(bytes: Buffer): Json | undefined {
 
 function asObject(value: unknown): Json {
   return typeof value === 'object' && value !== null ? (value as Json) : {};
+}
+
+function noteOf(value: unknown): SummaryNote[] {
+  const { code, message } = asObject(value);
+  return isText(code) && isText(message) ? [{ code, message }] : [];
 }
 
 function isText(value: unknown, pattern = /^/): value is string {

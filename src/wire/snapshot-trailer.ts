@@ -32,7 +32,9 @@ export async function proveTrailer(source: ByteSource, signal: AbortSignal): Pro
   throw new FerryError(
     'damaged',
     `${source.name}: its SHA-256 is ${found.toString('hex')}, where its last 32 bytes say ${expected.toString('hex')}`,
-    { hint: 'The file is damaged: take it from its origin again, or use another one.' },
+    {
+      hint: 'The file is damaged: take it from its origin again, or use another one. A copy without the last 32 bytes is read with --skip-hash-check.',
+    },
   );
 }
 

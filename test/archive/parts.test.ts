@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { encodeAuth, parseAuth } from '../../src/archive/auth.js';
 import { isArchiveStart } from '../../src/archive/detect.js';
 import { encodeEnd, parseEnd } from '../../src/archive/end.js';
-import { encodeHeader, headerOf, parseHeader } from '../../src/archive/header.js';
+import { encodeHeader, headerOf, lastingNotes, parseHeader } from '../../src/archive/header.js';
 import { decodeLease, encodeLease } from '../../src/archive/leases.js';
 import { parseFrameManifest } from '../../src/archive/manifest.js';
 import { compareKeys } from '../../src/archive/order.js';
@@ -77,6 +77,27 @@ describe('etcdferry.json, auth.json, end and leases are read as they were writte
       fc.property(info, objects, fc.dictionary(fc.string(), fc.jsonValue()), (some, chosen, options) => {
         const header = headerOf({ ...V3_INFO, ...some, ...chosen }, '1.2.3', 'gzip', options);
         expect(parseHeader(encodeHeader(header), header.formatVersion, 'x')).toEqual(header);
+      }),
+    );
+  });
+
+  test('the lasting notes of etcdferry.json, whatever else stands in its options', () => {
+    const note = fc.record({
+      code: fc.string(),
+      message: fc.string(),
+      count: fc.nat(),
+      examples: fc.array(fc.string()),
+      lossy: fc.constant(false),
+    });
+    fc.assert(
+      fc.property(fc.array(note), fc.dictionary(fc.string(), fc.jsonValue()), (notes, { notes: _, ...options }) => {
+        const header = headerOf({ ...V3_INFO, lastingNotes: notes }, '1.2.3', 'gzip', options);
+        expect(lastingNotes(parseHeader(encodeHeader(header), header.formatVersion, 'x'))).toEqual(notes);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.jsonValue(), (notes) => {
+        for (const one of lastingNotes(headerOf(V3_INFO, '1.2.3', 'gzip', { notes }))) expect(one.lossy).toBe(false);
       }),
     );
   });

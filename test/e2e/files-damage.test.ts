@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { testdata } from '../support/bytes.js';
-import { etcdferry, jsonOf } from '../support/cli.js';
+import { etcdferry, etcdferryInside, jsonOf } from '../support/cli.js';
 import { EtcdServer, etcdVersions } from '../support/etcd.js';
 import { temporaryDirectory } from '../support/temp.js';
 import { UnpackedDataDir } from '../support/v2-data.js';
@@ -68,10 +68,84 @@ test('a snapshot file cut short, or changed, is damaged to backup and to verify'
   expect(results.slice(0, -1).map(({ whole, error }) => [whole, error?.exit])).toEqual(damaged.map(() => [false, 12]));
 });
 
-test('a raw copy of a db is read when that is asked for', async () => {
-  writeFileSync(at('raw.db'), testdata('etcd-v3/v3-34.db.gz').subarray(0, -TRAILER));
-  await expectDamage(at('raw.db'), /no SHA-256[\s\S]*--skip-hash-check/);
-  expect(await etcdferry(['verify', at('raw.db'), '--skip-hash-check'])).toMatchObject({ exit: 0 });
+describe('--skip-hash-check', () => {
+  const UNPROVEN = 'hash-not-checked';
+  const codes = (notes: unknown): string[] => (notes as { code: string }[]).map(({ code }) => code);
+  const json = async (...args: string[]): Promise<Record<string, unknown>> => {
+    const result = await etcdferryInside([...args, '--json']);
+    expect(result, result.stderr).toMatchObject({ exit: 0 });
+    return JSON.parse(result.stdout.toString().split('\n')[0] as string) as Record<string, unknown>;
+  };
+
+  test('reads a raw copy of a db, is told wherever it is missing, and calls nothing whole', async () => {
+    writeFileSync(at('raw.db'), testdata('etcd-v3/v3-34.db.gz').subarray(0, -TRAILER));
+    await expectDamage(at('raw.db'), /no SHA-256[\s\S]*--skip-hash-check/);
+    expect(await json('verify', at('raw.db'), '--skip-hash-check')).toMatchObject({
+      passed: true,
+      whole: false,
+      unproven: 'skip-hash-check',
+    });
+    const text = await etcdferryInside(['verify', at('raw.db'), '--skip-hash-check']);
+    expect(text).toMatchObject({ exit: 0 });
+    expect(text.stdout.toString()).toMatch(/readable snapshot file, .*nothing proves it whole/);
+    expect(text.stdout.toString()).not.toMatch(/whole snapshot file/);
+  });
+
+  test('calls no file whole that has a good hash either, since the flag left the proof out', async () => {
+    writeFileSync(at('hashed.db'), testdata('etcd-v3/v3-34.db.gz'));
+    expect(await json('verify', at('hashed.db'))).toMatchObject({ whole: true });
+    expect(await json('verify', at('hashed.db'), '--skip-hash-check')).toMatchObject({ whole: false, unproven: 'skip-hash-check' });
+  });
+
+  test('stays visible in every archive that is made of the file, of that archive, and in a repository', async () => {
+    writeFileSync(at('raw.db'), testdata('etcd-v3/v3-34.db.gz').subarray(0, -TRAILER));
+    const repository = at('repository');
+    const made = [at('made.tar'), at('made-again.tar')] as const;
+    expect(codes((await json('backup', '--from', at('raw.db'), '--skip-hash-check', '--to', made[0])).notes)).toEqual([UNPROVEN]);
+    expect(codes((await json('backup', '--from', made[0], '--to', made[1])).notes)).toEqual([UNPROVEN]);
+    await json('backup', '--from', made[1], '--to', repository, '--create', '--name', 'raw');
+    await json('backup', '--from', at('raw.db'), '--skip-hash-check', '--history', '--to', at('made-history.tar'));
+    for (const archive of [...made, at('made-history.tar'), repository]) {
+      const verified = await json('verify', archive);
+      expect([verified.whole, codes(verified.notes)], archive).toEqual([true, [UNPROVEN]]);
+      expect(codes((await json('inspect', archive)).notes), archive).toEqual([UNPROVEN]);
+      expect((await etcdferryInside(['inspect', archive])).stderr, archive).toMatch(/nothing proves that the file was whole/);
+    }
+    const restored = await json('restore', '--from', made[1], '--to', at('made.db'));
+    expect(codes(restored.notes)).toContain(UNPROVEN);
+    const list = await json('list', repository);
+    expect(list.archives).toMatchObject([{ summary: { notes: [{ code: UNPROVEN }] } }]);
+    expect((await etcdferryInside(['list', repository])).stdout.toString()).toMatch(/\.tar: read with --skip-hash-check/);
+    // Where a repository has lost the summary, the archive itself tells.
+    rmSync(join(repository, '.etcdferry'), { recursive: true });
+    expect((await json('list', repository)).archives).toMatchObject([{ summary: { notes: [{ code: UNPROVEN }] } }]);
+    // And nothing of it where the file was proven.
+    writeFileSync(at('hashed.db'), testdata('etcd-v3/v3-34.db.gz'));
+    expect((await json('backup', '--from', at('hashed.db'), '--to', at('proven.tar'))).notes).toEqual([]);
+    expect((await json('verify', at('proven.tar'))).notes).toEqual([]);
+  });
+
+  test('does not let a hash pass that is there and wrong, whoever reads the file', async () => {
+    const file = at('wrong-hash.db');
+    writeFileSync(file, flipped(testdata('etcd-v3/v3-34.db.gz'), testdata('etcd-v3/v3-34.db.gz').length - 1));
+    writeFileSync(at('hashed.db'), testdata('etcd-v3/v3-34.db.gz'));
+    const commands = [
+      ['verify', file],
+      ['verify', file, '--depth', 'records'],
+      ['backup', '--from', file, '--to', at('none.tar')],
+      ['restore', '--from', file, '--to', at('none.db')],
+      ['inspect', file],
+      ['ls', file],
+      ['diff', file, at('hashed.db')],
+      ['hashkv', file],
+    ];
+    for (const command of commands) {
+      const result = await etcdferryInside([...command, '--skip-hash-check']);
+      expect(result, `${command[0]}: ${result.stderr}`).toMatchObject({ exit: 12 });
+      expect(result.stdout.toString() + result.stderr, command[0]).toMatch(/SHA-256 is .* last 32 bytes say/);
+    }
+    expect([existsSync(at('none.tar')), existsSync(at('none.db'))]).toEqual([false, false]);
+  });
 });
 
 test('a damaged archive comes to no snapshot file, though it is proven while it is read', async () => {

@@ -105,7 +105,7 @@ describe.each(V3_DATA)('the snapshot of $name', ({ name, file, all }) => {
     const refused = await failure(() => keyValuesOf(source));
     expect([refused.code, refused.exit]).toEqual(['damaged', 12]);
     expect(refused.hint).toContain('--skip-hash-check');
-    await using skipped = disposable(await snapshotSource(raw, { skipHashCheck: true, kind: 'data-dir' }));
+    await using skipped = disposable(await snapshotSource(raw, { hash: 'if-there', kind: 'data-dir' }));
     expect(comparable(await keyValuesOf(skipped))).toEqual(comparable(all.kvs));
     expect(skipped.info.kind).toBe('data-dir');
   });
@@ -131,11 +131,11 @@ describe.each(V3_DATA)('the snapshot of $name', ({ name, file, all }) => {
 
   test('cut short at any 512 bytes is damaged', async () => {
     for (const end of range(0, file.length, 512)) {
-      for (const skipHashCheck of [false, true]) {
+      for (const hash of ['required', 'if-there', 'unchecked'] as const) {
         const cut = file.subarray(0, end);
-        if (cut.length === file.length - 32 && skipHashCheck) continue;
+        if (cut.length === file.length - 32 && hash !== 'required') continue;
         const error = await failure(async () => {
-          await using source = disposable(await snapshotSource(cut, { skipHashCheck }));
+          await using source = disposable(await snapshotSource(cut, { hash }));
           await recordsOf(source);
         });
         expect(error.code, `cut at ${cut.length}`).toBe('damaged');
@@ -151,7 +151,7 @@ describe.each(V3_DATA)('the snapshot of $name', ({ name, file, all }) => {
         const changed = Buffer.from(file);
         for (const [page, at, value] of spots) changed[page * 4096 + at] = value;
         try {
-          await using source = disposable(await snapshotSource(changed, { skipHashCheck: true, history }));
+          await using source = disposable(await snapshotSource(changed, { hash: 'unchecked', history }));
           await leasesOf(source);
           await recordsOf(source);
           await source.auth();
