@@ -97,6 +97,14 @@ export class ArchiveReader {
     );
   }
 
+  /** The segments that can hold one of the keys themselves. */
+  segmentsWithKeys(keys: readonly Buffer[]): number[] {
+    const { order } = this.header;
+    return this.#segmentsWhere(({ firstKey, lastKey }) =>
+      keys.some((key) => compareKeys(order, firstKey, key) <= 0 && compareKeys(order, lastKey, key) >= 0),
+    );
+  }
+
   #segmentsWhere(wanted: (entry: SegmentEntry) => boolean): number[] {
     const all = [...this.manifest.segments.keys()];
     if (this.header.order === 'revision') return all;

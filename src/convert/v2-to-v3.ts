@@ -7,7 +7,7 @@ import { isHidden } from '../model/tree-path.js';
 import { encodeKeyValue } from '../wire/keyvalue.js';
 import { type KeyMapping, mappedSelection, SAME_KEYS } from './key-mapping.js';
 import { showKey } from './key-text.js';
-import { isSelected } from './select.js';
+import { isSelected, selectsAll } from './select.js';
 import { TreeCounter, type TreeCounts } from './v2-counts.js';
 import { EmptyDirectories } from './v2-empty.js';
 import type { FingerprintTaker } from './v2-fingerprint.js';
@@ -61,7 +61,7 @@ export interface ConvertedTree extends Source {
  */
 export async function convertTree(source: Source, options: ConvertTreeOptions = {}): Promise<ConvertedTree> {
   refuseOthers(source);
-  const conversion = new TreeConversion(options);
+  const conversion = new TreeConversion(options, source.info.selection);
   await conversion.survey(source.records());
   const { notes, counts } = conversion;
   notes.merge(source.notes.list());
@@ -82,7 +82,7 @@ export async function convertTree(source: Source, options: ConvertTreeOptions = 
  */
 export function convertStream(source: Source, options: ConvertTreeOptions = {}): ConvertedTree {
   refuseOthers(source);
-  const conversion = new TreeConversion(options);
+  const conversion = new TreeConversion(options, source.info.selection);
   return {
     info: infoOf(source, options),
     notes: conversion.notes,
@@ -123,16 +123,17 @@ class TreeConversion {
   readonly #counter = new TreeCounter();
   readonly #o: ConvertTreeOptions;
   readonly #mapping: KeyMapping;
-  readonly #selection: KeySelection;
+  /** What was asked for, and what the source was taken with: it may bring directories along for their TTLs. */
+  readonly #selections: readonly KeySelection[];
   readonly #leases: ExpirationLeases;
   readonly #clock: () => number;
   #nowMs: number;
 
-  constructor(options: ConvertTreeOptions) {
+  constructor(options: ConvertTreeOptions, ofSource: KeySelection) {
     const { mapping = SAME_KEYS, selection = EVERYTHING, now = Date.now, ttl = EXACT_TTL } = options;
     this.#o = options;
     this.#mapping = mapping;
-    this.#selection = selection;
+    this.#selections = [selection, ofSource].filter((each) => !selectsAll(each));
     this.#clock = now;
     this.#nowMs = Math.trunc(now());
     this.#leases = new ExpirationLeases(ttl, this.#nowMs);
@@ -199,7 +200,7 @@ class TreeConversion {
   /** @returns whether the node is wanted and lives */
   #survey(each: PlacedNode): boolean {
     const { node, expiration } = each;
-    if (!isSelected(node.path, this.#selection)) return false;
+    if (!this.#isSelected(node.path)) return false;
     const hidden = isHidden(node.path);
     this.#counter.node(each, hidden);
     if (hidden && this.#o.hidden === 'drop') {
@@ -214,6 +215,10 @@ class TreeConversion {
     }
     if (!node.dir) this.#surveyKey({ placed: each, marker: false });
     return true;
+  }
+
+  #isSelected(path: Buffer): boolean {
+    return this.#selections.every((selection) => isSelected(path, selection));
   }
 
   #surveyEmpty(placed: PlacedNode): void {
@@ -257,7 +262,7 @@ class TreeConversion {
   }
 
   #stays({ node, expiration }: PlacedNode): boolean {
-    if (this.#isExpired(expiration) || !isSelected(node.path, this.#selection)) return false;
+    if (this.#isExpired(expiration) || !this.#isSelected(node.path)) return false;
     return this.#o.hidden !== 'drop' || !isHidden(node.path);
   }
 

@@ -2,6 +2,7 @@ import { type RecordBatch, recordAt } from '../model/batch.js';
 import type { TreeNode } from '../model/node.js';
 import { isUnder } from '../model/tree-path.js';
 import { decodeNode } from '../wire/node.js';
+import { earlierEnd } from './v2-select.js';
 
 /** A node of a tree, with what follows from where it stands. */
 export interface PlacedNode {
@@ -28,7 +29,7 @@ export async function* walkNodes(batches: AsyncIterable<RecordBatch>): AsyncGene
   let waiting: TreeNode | undefined;
   const place = (node: TreeNode, next: TreeNode | undefined): PlacedNode => {
     while (above.length > 0 && !isUnder(node.path, (above.at(-1) as Above).path)) above.pop();
-    const expiration = earlier(node.expiration, above.at(-1)?.expiration ?? 0n);
+    const expiration = earlierEnd(node.expiration, above.at(-1)?.expiration ?? 0n);
     const mortalAbove = above.map(({ path }) => path);
     if (node.dir && node.expiration !== 0n) above.push({ path: node.path, expiration });
     return { node, expiration, mortalAbove, isEmptyDirectory: node.dir && (next === undefined || !isUnder(next.path, node.path)) };
@@ -45,9 +46,4 @@ export async function* walkNodes(batches: AsyncIterable<RecordBatch>): AsyncGene
     if (placed.length > 0) yield placed;
   }
   if (waiting !== undefined) yield [place(waiting, undefined)];
-}
-
-function earlier(a: bigint, b: bigint): bigint {
-  if (a === 0n || b === 0n) return a === 0n ? b : a;
-  return a < b ? a : b;
 }

@@ -8,7 +8,7 @@ import { batchBytes, batchOf, type RecordBatch } from '../model/batch.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { Api, Source, SourceInfo } from '../model/source.js';
-import { type Entry, entriesOf } from './entries.js';
+import { type Entry, entriesOf, shownRecords } from './entries.js';
 
 /** What counts as a difference, beside keys and values. */
 export interface DiffOptions {
@@ -95,7 +95,7 @@ export async function diffSources(
   const { api } = left.info;
   const { revisions = false, leases = false } = options;
   const names = [left.info.location, right.info.location] as const;
-  const comparison = compareSources(watched(left, run), right.records(), { api, revisions, leases, names });
+  const comparison = compareSources(watched(left, run), shownRecords(right), { api, revisions, leases, names });
   const isAlike = await alikeTest(options);
   let alike = 0;
   for await (const difference of comparison) {
@@ -148,7 +148,7 @@ function toEntry(difference: Difference, info: SourceInfo): DiffEntry {
 async function* watched(source: Source, run: RunContext): AsyncGenerator<RecordBatch> {
   const { estimatedRecords } = source.info;
   let [records, bytes] = [0, 0];
-  for await (const batch of source.records()) {
+  for await (const batch of shownRecords(source)) {
     run.signal.throwIfAborted();
     yield batch;
     records += batch.count;

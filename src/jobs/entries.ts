@@ -1,5 +1,6 @@
+import { selectWithEnds } from '../convert/v2-select.js';
 import type { RecordBatch } from '../model/batch.js';
-import type { SourceInfo } from '../model/source.js';
+import type { Source, SourceInfo } from '../model/source.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
 import { decodeNode } from '../wire/node.js';
 import { REVISION_KEY_BYTES, TOMBSTONE_KEY_BYTES } from '../wire/revision-key.js';
@@ -23,6 +24,15 @@ export interface Entry {
   readonly lease: bigint;
   /** v2 only: nanoseconds since the Unix epoch, 0n when permanent. */
   readonly expiration: bigint;
+}
+
+/**
+ * A source's records as they are shown and compared: of a v2 tree the selected nodes alone, with the
+ * ends that directories above them give them.
+ */
+export function shownRecords(source: Source): AsyncIterable<RecordBatch> {
+  const { api, selection } = source.info;
+  return api === 'v2' ? selectWithEnds(source.records(), selection) : source.records();
 }
 
 /** Decodes the records of a batch one by one; keys and values share its memory. */

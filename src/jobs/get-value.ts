@@ -2,7 +2,7 @@ import { FerryError } from '../errors.js';
 import { openSource, type SourceRequest } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
 import type { SourceInfo } from '../model/source.js';
-import { type Entry, entriesOf } from './entries.js';
+import { type Entry, entriesOf, shownRecords } from './entries.js';
 
 export interface FoundValue {
   readonly source: SourceInfo;
@@ -17,7 +17,7 @@ export interface FoundValue {
 export async function getValue(request: SourceRequest, key: Buffer, run: RunContext): Promise<FoundValue> {
   const source = await openSource({ ...request, selection: { prefixes: [key], excludePrefixes: [] } }, run);
   try {
-    for await (const batch of source.records()) {
+    for await (const batch of shownRecords(source)) {
       for (const entry of entriesOf(batch, source.info)) {
         if (entry.key.equals(key)) return { source: source.info, entry };
         // In key order a key stands before all that begin with it.

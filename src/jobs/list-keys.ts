@@ -2,7 +2,7 @@ import { openSource, type SourceRequest } from '../locations/source.js';
 import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { SourceInfo } from '../model/source.js';
-import { type Entry, entriesOf } from './entries.js';
+import { type Entry, entriesOf, shownRecords } from './entries.js';
 
 /** What is known when the last key has been listed. */
 export interface ListingEnd {
@@ -26,7 +26,7 @@ export async function listKeys(
   const source = await openSource(request, run);
   try {
     let [records, bytes] = [0, 0];
-    for await (const batch of source.records()) {
+    for await (const batch of shownRecords(source)) {
       run.signal.throwIfAborted();
       for (const entry of entriesOf(batch, source.info)) {
         records++;

@@ -80,7 +80,9 @@ function moved(source: Source, { from, write, reencrypt }: RestoreOptions): Sour
 type Done = Omit<RestoreReport, 'source' | 'dryRun'>;
 
 async function intoCluster(source: Source, target: LiveTarget, write: WriteOptions, run: RunContext): Promise<Done> {
-  const { to, written } = await writeLive(source, target, write, run);
+  // A tree brings directories along for their TTLs, which were not chosen.
+  const chosen = source.info.api === 'v2' ? { ...write, selection: source.info.selection } : write;
+  const { to, written } = await writeLive(source, target, chosen, run);
   const notes = new NoteBook();
   notes.merge(source.notes.list());
   notes.merge(written.notes);

@@ -2,6 +2,7 @@ import { lastingNotes } from '../archive/header.js';
 import type { ArchiveReader } from '../archive/reader.js';
 import { RecordScanner } from '../archive/spans.js';
 import { intersectSelections, isSelected } from '../convert/select.js';
+import { directoriesAboveSelected, selectNodes } from '../convert/v2-select.js';
 import type { AuthData } from '../model/auth.js';
 import { keepRecords, type RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
@@ -53,7 +54,11 @@ class ArchiveSource implements Source {
       yield* this.#all?.() ?? this.#reader.records();
       return;
     }
-    const segments = prefixes.length === 0 ? undefined : this.#reader.segmentsWithPrefix(prefixes);
+    const segments = prefixes.length === 0 ? undefined : this.#segmentsFor(prefixes);
+    if (this.info.order === 'tree') {
+      yield* selectNodes(this.#all?.() ?? this.#reader.records(segments), this.#selection);
+      return;
+    }
     const scanner = new RecordScanner(this.info.order);
     for await (const batch of this.#all?.() ?? this.#reader.records(segments)) {
       const selected = selectFrom(batch, scanner, this.#selection);
@@ -62,6 +67,14 @@ class ArchiveSource implements Source {
   }
 
   async close(): Promise<void> {}
+
+  /** Of a tree also those with the directories above, whose TTLs reach what is selected. */
+  #segmentsFor(prefixes: readonly Buffer[]): number[] {
+    const segments = this.#reader.segmentsWithPrefix(prefixes);
+    if (this.info.order !== 'tree') return segments;
+    const above = this.#reader.segmentsWithKeys(directoriesAboveSelected(this.#selection));
+    return [...new Set([...segments, ...above])].sort((a, b) => a - b);
+  }
 }
 
 /** The selected records of a batch, in the batch's own memory. */

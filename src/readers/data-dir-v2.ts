@@ -1,5 +1,6 @@
 import { isSelected } from '../convert/select.js';
 import { authOfV2 } from '../convert/v2-auth.js';
+import { isAboveSelected, selectNodes } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
 import type { AuthData } from '../model/auth.js';
 import { NoteBook } from '../model/note.js';
@@ -89,13 +90,20 @@ function sourceOf(store: V2Store, notes: NoteBook, info: SourceInfo): Source {
     auth: async () => authOf(open()),
     records: async function* () {
       const keys = open().get('/1');
-      if (keys !== undefined) yield* walkTree(keys, (path) => isSelected(path, info.selection));
+      if (keys === undefined) return;
+      const { selection } = info;
+      const walked = walkTree(keys, (path) => isSelected(path, selection) || isAboveSelected(path, selection));
+      yield* selectNodes(asAsync(walked), selection);
     },
     close: async () => {
       // Whoever is done with the tree wants its memory, though not everyone who knows this source is gone.
       held = undefined;
     },
   };
+}
+
+async function* asAsync<T>(items: Iterable<T>): AsyncGenerator<T> {
+  yield* items;
 }
 
 async function replayV2(layout: DataDirLayout, options: DataDirOptions, notes: NoteBook, run: RunContext): Promise<ReplayedStore> {

@@ -2,6 +2,7 @@ import type { V2Cluster } from '../cluster/v2.js';
 import { readTree } from '../cluster/v2-read-tree.js';
 import { NodeSpool } from '../cluster/v2-spool.js';
 import { showKey } from '../convert/key-text.js';
+import { earlierEnd, InheritedEnds } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
 import { type RecordBatch, recordAt } from '../model/batch.js';
 import type { TreeNode } from '../model/node.js';
@@ -11,7 +12,7 @@ import { compareTreePaths, isCleanPath, isHidden, isUnder } from '../model/tree-
 import { decodeNode } from '../wire/node.js';
 import { type ActionKind, encodeAction } from './live-v2-action.js';
 import type { V2ConflictRule, V2Tally } from './live-v2-options.js';
-import { isSameNode } from './live-v2-same.js';
+import { isSameNode, isSooner } from './live-v2-same.js';
 
 export interface PlanOptions {
   readonly cluster: V2Cluster;
@@ -25,6 +26,12 @@ export interface PlanOptions {
 }
 
 const SHOWN_CONFLICTS = 3;
+
+/** A node to be written, and when it ends, by itself or with a directory above it; 0n for never. */
+interface Placed {
+  readonly node: TreeNode;
+  readonly ends: bigint;
+}
 
 /**
  * Compares the source with the target's tree and spools what is to be done. Both are read once, in
@@ -58,8 +65,10 @@ class Planner {
   readonly #o: PlanOptions;
   readonly #now: bigint;
   #last: TreeNode | undefined;
-  /** Directories of the source whose nodes are left out with them. */
-  #expired: Buffer | undefined;
+  /** The ends of the source's directories above the node that is considered, as far as they have any. */
+  readonly #above: { readonly path: Buffer; readonly ends: bigint }[] = [];
+  /** Of directories that keep another TTL in the target: what is made under them is given theirs. */
+  readonly #inherited = new InheritedEnds();
   #skipped: Buffer | undefined;
   /** The last value of the target that is to become a directory. */
   #replaced: Buffer | undefined;
@@ -92,15 +101,17 @@ class Planner {
     if (this.#conflicts > 0) this.#refuse();
   }
 
-  async #consider(node: TreeNode): Promise<void> {
-    const { path } = node;
+  async #consider(read: TreeNode): Promise<void> {
+    const { path } = read;
     if (path.length <= 1) return;
-    if (this.#isSeenDirectory(node)) return;
+    if (this.#isSeenDirectory(read)) return;
     this.#checkOrder(path);
-    this.#last = node;
+    this.#last = read;
+    const node = this.#inherited.isEmpty ? read : this.#inherited.give(read);
+    const placed = { node, ends: this.#endOf(node) };
     const { tally } = this.#o;
     tally.records++;
-    if (this.#leavesOut(node)) {
+    if (this.#leavesOut(placed)) {
       tally.leftOut++;
       return;
     }
@@ -109,12 +120,36 @@ class Planner {
       tally.skipped++;
       return;
     }
-    const found = await this.#target.find(path);
-    if (found === undefined || (found === 'under a file' && this.#replaced !== undefined && isUnder(path, this.#replaced)))
-      this.#act('create', node, 0n);
-    else if (found === 'under a file') this.#conflict(node, undefined);
-    else if (isSameNode(node, found)) tally.equal++;
-    else await this.#differs(node, found);
+    await this.#compare(placed);
+  }
+
+  async #compare(placed: Placed): Promise<void> {
+    const { node, ends } = placed;
+    const found = await this.#target.find(node.path);
+    if (node.dir) this.#target.isDealtWith(node.path);
+    if (found === undefined || (found === 'under a file' && this.#replaced !== undefined && isUnder(node.path, this.#replaced))) {
+      this.#act('create', placed, 0n);
+      this.#noteSooner(placed);
+    } else if (found === 'under a file') this.#conflict(placed, undefined);
+    else if (isSameNode(node, found.node, ends, found.ends)) {
+      this.#o.tally.equal++;
+      this.#noteSooner(placed);
+    } else await this.#differs(placed, found.node);
+  }
+
+  /** When a node of the source ends, by itself or with a directory above it; they come in tree order. */
+  #endOf({ path, dir, expiration }: TreeNode): bigint {
+    for (let last = this.#above.at(-1); last !== undefined && !isUnder(path, last.path); last = this.#above.at(-1)) this.#above.pop();
+    const ends = earlierEnd(expiration, this.#above.at(-1)?.ends ?? 0n);
+    if (dir && expiration !== 0n) this.#above.push({ path, ends });
+    return ends;
+  }
+
+  /** Says so where a directory of the target, none of those to be written, takes a node away before its time. */
+  #noteSooner({ node, ends }: Placed): void {
+    if (!isSooner(this.#target.endsWithOthers(node.path), ends)) return;
+    const message = 'nodes that end sooner than in the source, with a directory above them in the target, which was not chosen';
+    this.#o.notes.add('ends-with-target-directory', message, { lossy: true, example: showKey(node.path) });
   }
 
   #checkOrder(path: Buffer): void {
@@ -132,11 +167,10 @@ class Planner {
     return last !== undefined && dir && last.dir && last.expiration === expiration && last.path.equals(path);
   }
 
-  #leavesOut({ path, dir, expiration }: TreeNode): boolean {
+  #leavesOut({ node: { path }, ends }: Placed): boolean {
     const { notes } = this.#o;
     const example = showKey(path);
-    if ((expiration !== 0n && expiration <= this.#now) || (this.#expired !== undefined && isUnder(path, this.#expired))) {
-      if (dir && !(this.#expired !== undefined && isUnder(path, this.#expired))) this.#expired = path;
+    if (ends !== 0n && ends <= this.#now) {
       notes.add('expired-node-dropped', 'nodes left out because they, or a directory above them, have expired', { lossy: true, example });
       return true;
     }
@@ -154,34 +188,37 @@ class Planner {
     return false;
   }
 
-  async #differs(node: TreeNode, found: TreeNode): Promise<void> {
-    const kind = kindOf(node, found);
+  async #differs(placed: Placed, found: TreeNode): Promise<void> {
+    const kind = kindOf(placed.node, found);
     const canReplace = kind !== 'directory to file' || !(await this.#target.hasChildren(found.path));
-    this.#conflict(node, canReplace ? found : undefined, kind);
+    this.#conflict(placed, canReplace ? found : undefined, kind);
   }
 
   /** @param found what may be replaced; undefined when nothing may */
-  #conflict(node: TreeNode, found: TreeNode | undefined, kind: ActionKind = 'create'): void {
+  #conflict(placed: Placed, found: TreeNode | undefined, kind: ActionKind = 'create'): void {
     const { onConflict, tally } = this.#o;
+    const { node } = placed;
     if (onConflict === 'skip') {
       tally.skipped++;
       // Into a directory that is there with another TTL its nodes can go all the same.
-      if (node.dir && kind !== 'set directory ttl') this.#skipped = node.path;
+      if (node.dir && kind === 'set directory ttl') this.#inherited.leave(node);
+      else if (node.dir) this.#skipped = node.path;
     } else if (onConflict === 'overwrite' && found !== undefined) {
-      this.#act(kind, node, found.modifiedIndex);
+      this.#act(kind, placed, found.modifiedIndex);
     } else {
       this.#conflicts++;
       if (this.#shown.length < SHOWN_CONFLICTS) this.#shown.push(showKey(node.path));
     }
   }
 
-  #act(kind: ActionKind, node: TreeNode, targetIndex: bigint): void {
+  #act(kind: ActionKind, placed: Placed, targetIndex: bigint): void {
     const { tally } = this.#o;
+    const { node } = placed;
     if (kind === 'file to directory') this.#replaced = node.path;
     if (kind === 'create') tally.written++;
     else tally.overwritten++;
     tally.bytes += node.path.length + node.value.length;
-    this.#actions.append(encodeAction({ kind, targetIndex, node }));
+    this.#actions.append(encodeAction({ kind, targetIndex, ...placed }));
   }
 
   #refuse(): never {
@@ -213,6 +250,8 @@ class TargetNodes {
   #started = false;
   /** The last file passed by: what lies under it cannot be made. */
   #file: TreeNode | undefined;
+  /** Directories with a TTL that were passed by, from the root down. */
+  #above: { readonly path: Buffer; readonly ends: bigint; isDealtWith: boolean }[] = [];
 
   constructor(batches: AsyncIterable<RecordBatch>, cluster: V2Cluster, run: RunContext) {
     this.#nodes = nodesOf(batches);
@@ -220,16 +259,30 @@ class TargetNodes {
     this.#run = run;
   }
 
-  async find(path: Buffer): Promise<TreeNode | 'under a file' | undefined> {
+  async find(path: Buffer): Promise<Placed | 'under a file' | undefined> {
     if (!this.#started) await this.#advance();
     this.#started = true;
     while (this.#next !== undefined && compareTreePaths(this.#next.path, path) < 0) await this.#advance();
     if (this.#file !== undefined && isUnder(path, this.#file.path)) return 'under a file';
-    if (isHidden(path)) return this.#cluster.get(path, this.#run.signal);
-    const found = this.#next;
-    if (found === undefined || !found.path.equals(path)) return undefined;
-    await this.#advance();
-    return found;
+    this.#above = this.#above.filter((directory) => isUnder(path, directory.path));
+    const node = isHidden(path) ? await this.#cluster.get(path, this.#run.signal) : this.#next;
+    if (node === undefined || !node.path.equals(path)) return undefined;
+    const placed = { node, ends: earlierEnd(node.expiration, this.#above.at(-1)?.ends ?? 0n) };
+    if (!isHidden(path)) await this.#advance();
+    else if (node.dir && node.expiration !== 0n) this.#above.push({ path, ends: placed.ends, isDealtWith: false });
+    return placed;
+  }
+
+  /** The directory that was looked for last is one of the source's, too: that it ends is its own matter. */
+  isDealtWith(path: Buffer): void {
+    const last = this.#above.at(-1);
+    if (last?.path.equals(path)) last.isDealtWith = true;
+  }
+
+  /** When the directories above a path end that are not the source's; 0n for never. To be asked after `find`. */
+  endsWithOthers(path: Buffer): bigint {
+    const others = this.#above.filter((directory) => !directory.isDealtWith && isUnder(path, directory.path));
+    return others.reduce((end, { ends }) => earlierEnd(end, ends), 0n);
   }
 
   /** Whether the directory that was found last has nodes in it, as far as listings show. */
@@ -239,8 +292,14 @@ class TargetNodes {
 
   async #advance(): Promise<void> {
     if (this.#next !== undefined && !this.#next.dir) this.#file = this.#next;
+    if (this.#next?.dir === true && this.#next.expiration !== 0n) this.#pass(this.#next);
     const { done, value } = await this.#nodes.next();
     this.#next = done === true ? undefined : value;
+  }
+
+  #pass({ path, expiration }: TreeNode): void {
+    const above = this.#above.filter((directory) => isUnder(path, directory.path));
+    this.#above = [...above, { path, ends: earlierEnd(expiration, above.at(-1)?.ends ?? 0n), isDealtWith: false }];
   }
 }
 

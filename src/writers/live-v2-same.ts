@@ -6,18 +6,26 @@ const SECOND = 1_000_000_000n;
 const TOLERANCE = 2n * SECOND;
 const REPLACEMENT = Buffer.from('\ufffd');
 
-/** Whether the target's node is what the source's would become. Indices are each store's own. */
-export function isSameNode(source: TreeNode, target: TreeNode): boolean {
-  return (
-    source.dir === target.dir &&
-    isSameExpiration(source.expiration, target.expiration) &&
-    (source.dir || isSameValue(source.value, target.value))
-  );
+/**
+ * Whether the target's node is what the source's would become. Indices are each store's own.
+ *
+ * @param ends when the source's ends, by itself or with a directory above it
+ * @param targetEnds the same of the target's
+ */
+export function isSameNode(source: TreeNode, target: TreeNode, ends = source.expiration, targetEnds = target.expiration): boolean {
+  if (source.dir !== target.dir) return false;
+  if (!isSameExpiration(source.expiration, target.expiration) && !isSameExpiration(ends, targetEnds)) return false;
+  return source.dir || isSameValue(source.value, target.value);
 }
 
 function isSameExpiration(a: bigint, b: bigint): boolean {
   if (a === 0n || b === 0n) return a === b;
   return a - b <= TOLERANCE && b - a <= TOLERANCE;
+}
+
+/** Whether what ends then ends noticeably before what was to end at `wanted`; 0n is never. */
+export function isSooner(ends: bigint, wanted: bigint): boolean {
+  return ends !== 0n && (wanted === 0n || ends < wanted - TOLERANCE);
 }
 
 /** The API shows a value that is not UTF-8 with a U+FFFD for each byte that is none. */

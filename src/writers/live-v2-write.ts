@@ -2,6 +2,7 @@ import { setMaxListeners } from 'node:events';
 import type { PutOptions, V2Cluster } from '../cluster/v2.js';
 import type { V2Refusal } from '../cluster/v2-errors.js';
 import { showKey } from '../convert/key-text.js';
+import { InheritedEnds } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
 import { type RecordBatch, recordAt } from '../model/batch.js';
 import type { NoteBook } from '../model/note.js';
@@ -10,6 +11,9 @@ import { isUnder } from '../model/tree-path.js';
 import { type Action, decodeAction } from './live-v2-action.js';
 import type { V2Tally } from './live-v2-options.js';
 import { isSameNode, nanoseconds, remainingTtl } from './live-v2-same.js';
+
+/** What a directory ends so soon after, in nanoseconds, that it may be gone when it is written. */
+const ENDING_SOON = 10_000_000_000n;
 
 export interface WriteOptions {
   readonly cluster: V2Cluster;
@@ -33,7 +37,8 @@ class TreeWriter {
   #failure: { readonly thrown: unknown } | undefined;
   #done = 0;
   #bytes = 0;
-  #expired: Buffer | undefined;
+  /** Of directories whose TTL the target's etcd cannot change. */
+  readonly #inherited = new InheritedEnds();
 
   constructor(options: WriteOptions) {
     this.#o = options;
@@ -64,8 +69,9 @@ class TreeWriter {
   }
 
   /** @param next the action that follows: it may need this one's directory, or bring it about */
-  async #start(action: Action, next: Action | undefined): Promise<void> {
+  async #start(planned: Action, next: Action | undefined): Promise<void> {
     this.#check();
+    const action = this.#inherited.isEmpty ? planned : { ...planned, node: this.#inherited.give(planned.node) };
     const { kind, node } = action;
     const needed = node.dir && next !== undefined && isUnder(next.node.path, node.path);
     // etcd makes the directories above a node, permanent ones, with it.
@@ -87,11 +93,9 @@ class TreeWriter {
   }
 
   /** What was still alive when it was planned may not be any more. */
-  #hasExpired({ kind, node }: Action): boolean {
+  #hasExpired({ kind, node, ends }: Action): boolean {
     const { now, tally, notes } = this.#o;
-    const isGone = remainingTtl(node.expiration, nanoseconds(now)) === 0n;
-    if (!isGone && !(this.#expired !== undefined && isUnder(node.path, this.#expired))) return false;
-    if (isGone && node.dir) this.#expired = node.path;
+    if (remainingTtl(ends, nanoseconds(now)) !== 0n) return false;
     if (kind === 'create') tally.written--;
     else tally.overwritten--;
     tally.leftOut++;
@@ -106,10 +110,13 @@ class TreeWriter {
     this.#count(action);
   }
 
-  async #request({ kind, node, targetIndex }: Action): Promise<V2Refusal | undefined> {
+  async #request({ kind, node, targetIndex, ends }: Action): Promise<V2Refusal | undefined> {
     const { cluster, now } = this.#o;
     const { path, dir, value } = node;
-    const ttl = remainingTtl(node.expiration, nanoseconds(now));
+    const time = nanoseconds(now);
+    // Were the directory gone already, etcd would make a permanent one, for good.
+    const isUnderEnding = ends !== 0n && ends - time < ENDING_SOON;
+    const ttl = remainingTtl(isUnderEnding ? ends : node.expiration, time);
     const what: PutOptions = { ...(dir ? { dir } : { value }), ...(ttl === undefined ? {} : { ttl: ttl === 0n ? 1n : ttl }) };
     if (kind === 'swap value') return cluster.put(path, { ...what, prevIndex: targetIndex }, this.#signal);
     if (kind === 'set directory ttl') return cluster.put(path, { ...what, prevExist: true }, this.#signal);
@@ -122,13 +129,14 @@ class TreeWriter {
   }
 
   /** A refused request may have been done before, by an attempt whose answer was lost. */
-  async #settle({ kind, node }: Action, refusal: V2Refusal): Promise<void> {
+  async #settle({ kind, node, ends }: Action, refusal: V2Refusal): Promise<void> {
     const { cluster, notes } = this.#o;
     const found = await cluster.get(node.path, this.#signal);
-    if (found !== undefined && isSameNode(node, found)) return;
+    if (found !== undefined && isSameNode(node, found, ends)) return;
     if (kind === 'set directory ttl' && found?.dir === true) {
       const message = 'directories whose TTL could not be changed: this version of etcd does not do that';
       notes.add('directory-ttl-kept', message, { lossy: true, example: showKey(node.path) });
+      this.#inherited.leave(node);
       return;
     }
     throw new FerryError('in-the-way', `${showKey(node.path)} was changed in the target meanwhile: ${refusal.text}`, {

@@ -2,7 +2,7 @@ import { tmpdir } from 'node:os';
 import type { V2Cluster } from '../cluster/v2.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
 import { mapNodes } from '../convert/v2-map.js';
-import { selectNodes } from '../convert/v2-select.js';
+import { selectWithEnds } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
@@ -21,7 +21,8 @@ const DEFAULT_IN_FLIGHT = 32;
  * again and ends in the same state; one that finds everything in place writes nothing.
  *
  * Expirations are kept to within a second, by this machine's clock. Hidden nodes are written like
- * any other. Directories that are there already stay, with what is in them.
+ * any other. Directories that are there already stay, with what is in them. A directory with a TTL above
+ * what is selected is not written itself: what lies under it is given its end.
  *
  * @param source v2 nodes in tree order; read once
  * @throws FerryError `in-the-way` under the rule `fail` when the target has a node that is not the
@@ -39,7 +40,7 @@ export async function restoreLiveV2(
   const { mapping = SAME_KEYS, selection = EVERYTHING, onConflict = 'fail', dryRun = false, now = Date.now } = options;
   const [tally, notes] = [emptyV2Tally(), new NoteBook()];
   const directory = options.tmpDir ?? tmpdir();
-  const records = mapNodes(selectNodes(source.records(), selection), mapping, directory, run);
+  const records = mapNodes(selectWithEnds(source.records(), selection), mapping, directory, run);
   const actions = await planTree(records, { cluster, onConflict, tmpDir: directory, now: now(), tally, notes, run });
   try {
     const inFlight = options.inFlight ?? DEFAULT_IN_FLIGHT;

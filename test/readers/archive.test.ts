@@ -6,6 +6,8 @@ import { archiveSource } from '../../src/readers/archive.js';
 import { keyOf } from '../../src/wire/keyvalue.js';
 import { cutInto, kv, memorySource, V3_INFO } from '../archive/memory.js';
 import { AUTH, LEASES, packed } from '../archive/samples.js';
+import { dir, file, treeOf } from '../support/tree.js';
+import { nodesOf } from '../support/v2.js';
 
 const selection = (prefixes: string[], excludePrefixes: string[] = []): KeySelection => ({
   prefixes: prefixes.map((text) => Buffer.from(text)),
@@ -78,5 +80,24 @@ describe('an archive as a source', () => {
     expect((await open(selection(['/k/1', '/y'], ['/k/11']))).source.info.selection).toEqual(selection(['/k/1'], ['/k/11', '/x']));
     expect((await open(selection(['/']))).source.info.selection).toEqual(selection(['/k/'], ['/x']));
     expect((await open(selection(['/y']))).source.info.selection).toEqual(selection(['/y']));
+  });
+
+  test('of a tree gives the directories with a TTL above what is selected, from whichever segment they lie in', async () => {
+    const [early, late] = [1_900_000_000_000_000_000n, 1_900_000_001_000_000_000n];
+    const filler = ['/a/b/1', '/a/b/2', '/a/b/3'].map((path) => file(path, Buffer.alloc(5_000_000, path)));
+    const nodes = [dir('/a', late), dir('/a/b', early), ...filler, dir('/a/c'), file('/a/c/d'), dir('/e', early), file('/e/f')];
+    const tree = treeOf(...nodes);
+    const batches = [];
+    for await (const batch of tree.records()) batches.push(batch);
+    const made = await packed({ batches, info: { api: 'v2', order: 'tree', selection: EVERYTHING } });
+    const reader = await openArchive(memorySource(made.bytes));
+    expect(reader.manifest.segments.length).toBeGreaterThan(1);
+    const paths = async (...prefixes: string[]) => {
+      const source = archiveSource(reader, 'a.tar', selection(prefixes));
+      return (await nodesOf(source.records())).map(({ path }) => path.toString());
+    };
+    expect(await paths('/a/c/')).toEqual(['/a', '/a/c/d']);
+    expect(await paths('/a/b/3', '/e/f')).toEqual(['/a', '/a/b', '/a/b/3', '/e', '/e/f']);
+    expect(await paths('/a/x')).toEqual([]);
   });
 });

@@ -127,6 +127,47 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('into etcd $
       expect(await failure(restore(treeOf(file('/t/full/x/y')), { onConflict: 'overwrite' }))).toMatchObject({ code: 'in-the-way' });
     });
 
+    test('of a part the directory above is left alone, and its TTL reaches what lies under it', async () => {
+      const [early, late] = [inSeconds(100), inSeconds(200)];
+      const nodes = [dir('/t', late), dir('/t/d', early), dir('/t/d/e'), file('/t/d/e/x'), file('/t/d/y'), file('/t/z')];
+      const prefixes = (text: string) => ({ selection: { prefixes: [Buffer.from(text)], excludePrefixes: [] } });
+      const left = async (path: string) => {
+        const { expiration } = (await to.get(Buffer.from(path))) as TreeNode;
+        return expiration === 0n ? 0 : Math.round(Number(expiration - inSeconds(0)) / 1e9 / 50) * 50;
+      };
+      await client.put('/t/other', 'v');
+      expect(await restore(treeOf(...nodes), prefixes('/t/d/'))).toMatchObject({ written: 3, notes: [] });
+      expect(await Promise.all(['/t', '/t/d', '/t/d/e', '/t/d/e/x', '/t/d/y'].map(left))).toEqual([0, 0, 100, 0, 100]);
+      expect(await value('/t/z')).toBeUndefined();
+      expect(await restore(treeOf(...nodes), prefixes('/t/d/'))).toMatchObject({ written: 0, equal: 3 });
+      // In a full copy the same nodes end with the directory itself.
+      await client.send('DELETE', '/keys/t?recursive=true');
+      await restore(treeOf(...nodes));
+      expect(await restore(treeOf(...nodes), prefixes('/t/d/'))).toMatchObject({ written: 0, equal: 3, notes: [] });
+    });
+
+    test('what is put into a directory that keeps another TTL is given the one it had', async () => {
+      await client.put('/t/d/old', 'v');
+      const nodes = () => treeOf(dir('/t'), dir('/t/d', inSeconds(100)), dir('/t/d/e'), file('/t/d/e/x'), file('/t/d/y'));
+      expect(await restore(nodes(), { onConflict: 'skip' })).toMatchObject({ written: 3, skipped: 1 });
+      expect((await to.get(Buffer.from('/t/d')))?.expiration).toBe(0n);
+      for (const path of ['/t/d/e', '/t/d/y']) expect((await to.get(Buffer.from(path)))?.expiration).toBeGreaterThan(0n);
+      expect(await value('/t/d/old')).toBe('v');
+    });
+
+    test('what ends early with a directory of the target that was not chosen is named', async () => {
+      await client.write('PUT', '/t', 'dir=true&ttl=50');
+      const nodes = () => treeOf(dir('/t'), file('/t/x'), file('/t/y', 'v', inSeconds(20)));
+      const report = await restore(nodes(), { selection: { prefixes: [Buffer.from('/t/')], excludePrefixes: [] } });
+      expect(report.notes).toMatchObject([{ code: 'ends-with-target-directory', examples: ['"/t/x"'], lossy: true }]);
+    });
+
+    test('what is written into a directory that is about to end never outlives it', async () => {
+      const end = inSeconds(3);
+      await restore(treeOf(dir('/t'), dir('/t/d', end), file('/t/d/x')));
+      expect((await to.get(Buffer.from('/t/d/x')))?.expiration).toBeGreaterThan(0n);
+    });
+
     test('what is expired is left out, with all under it, and named', async () => {
       const tree = treeOf(dir('/t'), dir('/t/old', inSeconds(-5)), file('/t/old/x'), file('/t/old-x', 'v', inSeconds(-1)), file('/t/z'));
       const report = await restore(tree);
