@@ -5,7 +5,7 @@ import type { TreeCounts } from '../convert/v2-counts.js';
 import { FingerprintTaker, type TreeFingerprint } from '../convert/v2-fingerprint.js';
 import { type ConvertedTree, type ConvertTreeOptions, convertStream, convertTree } from '../convert/v2-to-v3.js';
 import { FerryError } from '../errors.js';
-import { runtimePrefixes } from '../kubernetes/select.js';
+import type { KeyTest } from '../kubernetes/runtime.js';
 import { detect } from '../locations/detect.js';
 import type { SourceRequest } from '../locations/source.js';
 import { type NewFile, newFileKind } from '../locations/target.js';
@@ -86,6 +86,8 @@ export interface MigrateReport {
   readonly proof?: MigrationProof;
   /** The parts of the run, in their order. */
   readonly durations?: readonly Duration[];
+  /** Tells the keys that are left alone in a live target, by their names there. */
+  readonly leftAlone?: KeyTest;
 }
 
 /**
@@ -171,13 +173,8 @@ async function prove(source: Source, done: Done, options: MigrateOptions, run: R
   const target = readBackRequest(options);
   if (target === undefined) return done;
   const skipped = options.skippedDiffer === true ? 0 : (done.written?.skipped ?? 0);
-  const proof = await proveMigration({ source, target, leftAlone: leftAlone(done, options), skipped }, run);
+  const proof = await proveMigration({ source, target, leftAlone: done.leftAlone ?? (() => false), skipped }, run);
   return { ...done, proof };
-}
-
-/** A Kubernetes that runs on the target keeps its own keys (see writeLive). */
-function leftAlone({ notes }: Done, { write }: MigrateOptions): Buffer[] {
-  return notes.some(({ code }) => code === 'kubernetes-runtime-left-alone') ? runtimePrefixes(write.etcdPrefixes) : [];
 }
 
 /** Users and roles of the v2 API, and a note that they are not migrated. */
@@ -237,16 +234,20 @@ async function carry(source: Source, options: MigrateOptions, run: RunContext): 
 async function intoCluster(source: Source, target: LiveTarget, options: MigrateOptions, run: RunContext): Promise<Done> {
   // Selected and renamed already, by the converter.
   const { mapping: _, selection: __, ...write } = options.write;
+  let leftAlone: KeyTest = () => false;
+  const onLeaveAlone = (holds: KeyTest): void => {
+    leftAlone = holds;
+  };
   const { to, written } = await writeLive(
     source,
     target,
-    { ...write, ...memory(source.info, options), leaseTtl: leaseTtlFor(options) },
+    { ...write, ...memory(source.info, options), leaseTtl: leaseTtlFor(options), onLeaveAlone },
     run,
   );
   const notes = new NoteBook();
   notes.merge(source.notes.list());
   notes.merge(written.notes);
-  return { to, written, notes: notes.list() };
+  return { to, written, leftAlone, notes: notes.list() };
 }
 
 /** A lease's deadline is the expiration itself; one that is attached begins when it is granted. */

@@ -1,6 +1,7 @@
 import { compareSources, type Difference } from '../compare/compare.js';
-import { selectRecords } from '../convert/select.js';
+import { filterBatch } from '../convert/select.js';
 import { FerryError } from '../errors.js';
+import type { KeyTest } from '../kubernetes/runtime.js';
 import type { SourceRequest } from '../locations/source.js';
 import type { RecordBatch } from '../model/batch.js';
 import type { RunContext } from '../model/run.js';
@@ -45,8 +46,8 @@ export interface ProofOptions {
   /** What was written, in key order; read once more for every attempt. */
   readonly source: Source;
   readonly target: SourceRequest;
-  /** Keys that were not to be written, by prefix. */
-  readonly leftAlone: readonly Buffer[];
+  /** Tells the keys that were not to be written. */
+  readonly leftAlone: KeyTest;
   /** Keys of the target that were found with another value and left as they are. */
   readonly skipped: number;
 }
@@ -75,7 +76,7 @@ async function proveOnce({ source, target, leftAlone, skipped }: ProofOptions, r
     const told = !opened.notes.list().some(({ code }) => code === 'leases-not-listed');
     const ends = await LeaseEnds.read(source.leases(), opened.leases(), { kind: opened.info.kind, told });
     const tally = new ProofTally(ends, skipped);
-    const wanted = selectRecords(source.records(), { prefixes: [], excludePrefixes: leftAlone });
+    const wanted = without(source.records(), leftAlone);
     const comparison = compareSources(progressing(wanted, source, run), opened.records(), {
       api: 'v3',
       leases: true,
@@ -85,6 +86,13 @@ async function proveOnce({ source, target, leftAlone, skipped }: ProofOptions, r
     return { ...tally.finish(comparison.counts.equal), revision: opened.info.revision };
   } finally {
     await opened.close();
+  }
+}
+
+async function* without(batches: AsyncIterable<RecordBatch>, leftAlone: KeyTest): AsyncGenerator<RecordBatch> {
+  for await (const batch of batches) {
+    const wanted = filterBatch(batch, (key) => !leftAlone(key, 0, key.length));
+    if (wanted.count > 0) yield wanted;
   }
 }
 

@@ -3,18 +3,19 @@ import type { V3Cluster } from '../cluster/v3.js';
 import { connectV3 } from '../cluster/v3-connect.js';
 import type { KeyMapping } from '../convert/key-mapping.js';
 import { FerryError } from '../errors.js';
-import { runtimePrefixes } from '../kubernetes/select.js';
+import { isCompactionClock, type KeyTest, runtimeKeys } from '../kubernetes/runtime.js';
 import { type ConnectionSettings, clusterOptions } from '../locations/connection.js';
-import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import { EVERYTHING, type KeySelection, type Source } from '../model/source.js';
-import { decodeRangeResponse } from '../wire/rpc.js';
-import { encodeRange } from '../wire/rpc-request.js';
+import type { KeySelection, Source } from '../model/source.js';
 import { type RestoreV2Report, restoreLiveV2 } from '../writers/live-v2.js';
 import { type RestoreV3Options, type RestoreV3Report, restoreLiveV3, type WriteMemory } from '../writers/live-v3.js';
 import { holdsNothing } from '../writers/live-v3-empty.js';
+import { kubernetesRuns } from './target-kubernetes.js';
 
-const COMPACTION_CLOCK = Buffer.from('compact_rev_key');
+const LEFT_ALONE = 'kubernetes-runtime-left-alone';
+const RUNS_THERE = 'a Kubernetes runs on the target: its own keys are left alone (--include-runtime writes them)';
+const CLOCK_ALONE =
+  "the clock of another Kubernetes' compaction is left out: its API servers would believe it (--include-runtime writes it)";
 
 /** A live cluster to write into. */
 export interface LiveTarget {
@@ -31,6 +32,8 @@ export interface WriteOptions extends RestoreV3Options {
   /** Values of the API server's `--etcd-prefix`, beside the usual ones. */
   readonly etcdPrefixes?: readonly string[];
   readonly remember?: Remember;
+  /** Told of the keys that are left alone in the target, by their names there. */
+  readonly onLeaveAlone?: (holds: KeyTest) => void;
 }
 
 /**
@@ -102,31 +105,15 @@ export async function isEmptyTarget(
 
 /**
  * Writes into a v3 cluster. In one that a Kubernetes runs on, what its API servers keep for
- * themselves is left alone, unless it is asked for.
+ * themselves is left alone, unless it is asked for; the compaction clock of another one in any.
  */
 export async function intoV3(source: Source, cluster: V3Cluster, options: WriteOptions, run: RunContext): Promise<RestoreV3Report> {
-  if (options.includeRuntime === true || !(await holdsKubernetes(cluster))) return restoreLiveV3(source, cluster, options, run);
-  const { prefixes, excludePrefixes } = options.selection ?? EVERYTHING;
-  const alone = runtimePrefixes(options.etcdPrefixes);
-  const selection = { prefixes, excludePrefixes: [...excludePrefixes, ...alone] };
-  const report = await restoreLiveV3(source, cluster, { ...options, selection }, run);
-  const notes = new NoteBook();
-  notes.merge(report.notes);
-  notes.add(
-    'kubernetes-runtime-left-alone',
-    'a Kubernetes runs on the target: its own keys are left alone (--include-runtime writes them)',
-    {
-      count: alone.length,
-      example: 'compact_rev_key, masterleases, peerserverleases, events, leases',
-    },
-  );
-  return { ...report, notes: notes.list() };
-}
-
-/** Every API server keeps its compaction clock beside its prefix (apiserver storage/etcd3/compact.go). */
-async function holdsKubernetes(cluster: V3Cluster): Promise<boolean> {
-  const answer = decodeRangeResponse(await cluster.call('KV/Range', encodeRange({ key: COMPACTION_CLOCK, countOnly: true })));
-  return answer.count > 0n;
+  if (options.includeRuntime === true) return restoreLiveV3(source, cluster, options, run);
+  const leaveAlone = (await kubernetesRuns(source, cluster, options, run))
+    ? { holds: runtimeKeys(options.etcdPrefixes), note: { code: LEFT_ALONE, message: RUNS_THERE } }
+    : { holds: isCompactionClock, note: { code: LEFT_ALONE, message: CLOCK_ALONE } };
+  options.onLeaveAlone?.(leaveAlone.holds);
+  return restoreLiveV3(source, cluster, { ...options, leaveAlone }, run);
 }
 
 /** A cluster cannot take back what a failed run has written to it, so the user is told that there is some. */

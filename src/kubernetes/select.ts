@@ -4,7 +4,7 @@ import { hasEnvelope, openEnvelope } from './codec/envelope.js';
 import { decodeStored, typeOfJson } from './decode.js';
 import type { ResourceName } from './encryption/encryption.js';
 import { knownKinds } from './schema/schema.js';
-import { DEFAULT_PREFIXES, parseStoragePath, type StoragePath } from './storage-path.js';
+import { parseStoragePath, type StoragePath } from './storage-path.js';
 
 /** What a record is to Kubernetes, as far as its key and value tell. */
 export interface ObjectIdentity {
@@ -17,11 +17,6 @@ export interface ObjectIdentity {
   readonly name: string | undefined;
 }
 
-/**
- * What the API servers of a running cluster keep for themselves, or what will be made anew: to be left
- * alone when another cluster's records are restored beside it.
- */
-const RUNTIME: readonly string[] = ['masterleases', 'peerserverleases', 'events', 'leases'];
 /** Stored as Endpoints or RangeAllocation, but nobody's objects of that kind. */
 const INTERNAL: ReadonlySet<string> = new Set(['masterleases', 'peerserverleases', 'ranges']);
 
@@ -59,17 +54,6 @@ export function objectFilter(selection: ObjectSelection): (key: Buffer, value: B
 /** Whether any list of the selection has something in it. */
 export function selectsObjects(selection: ObjectSelection): boolean {
   return [selection.kinds, selection.excludeKinds, selection.namespaces, selection.names].some((list) => list.length > 0);
-}
-
-/**
- * The prefixes of what should not be restored into a running Kubernetes' etcd, unless it is asked for:
- * `compact_rev_key`, and below each `--etcd-prefix` `masterleases`, `peerserverleases`, `events` and `leases`.
- *
- * @param etcdPrefixes values of `--etcd-prefix`, beside the usual ones
- */
-export function runtimePrefixes(etcdPrefixes: readonly string[] = []): Buffer[] {
-  const below = [...DEFAULT_PREFIXES, ...etcdPrefixes].flatMap((prefix) => RUNTIME.map((resource) => `${prefix}/${resource}/`));
-  return ['compact_rev_key', ...below].map((prefix) => Buffer.from(prefix));
 }
 
 /** A record's resource as an EncryptionConfiguration names it; undefined when it is none of Kubernetes'. */

@@ -62,7 +62,7 @@ export function parseStoragePath(key: Buffer, prefixes: readonly string[] = []):
 }
 
 /** `/x` of `x`, `/x/` and `/x`: as the API server uses its `--etcd-prefix`. */
-function withSlash(prefix: string): string {
+export function withSlash(prefix: string): string {
   return `/${prefix.replace(/^\/+|\/+$/g, '')}`;
 }
 

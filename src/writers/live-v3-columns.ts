@@ -31,6 +31,21 @@ export function columnsOf(batch: RecordBatch): Columns {
   return columns;
 }
 
+/** The records at these indices, sharing memory. */
+export function pickColumns(columns: Columns, picked: readonly number[]): Columns {
+  const { bytes, keyStarts, keyEnds, valueStarts, valueEnds } = columns;
+  const of = (offsets: Uint32Array): Uint32Array => Uint32Array.from(picked, (i) => offsets[i] as number);
+  return {
+    bytes,
+    count: picked.length,
+    keyStarts: of(keyStarts),
+    keyEnds: of(keyEnds),
+    valueStarts: of(valueStarts),
+    valueEnds: of(valueEnds),
+    leases: BigInt64Array.from(picked, (i) => columns.leases[i] as bigint),
+  };
+}
+
 /** Key `i`, sharing memory. */
 export function keyAt(columns: Columns, i: number): Buffer {
   return columns.bytes.subarray(columns.keyStarts[i], columns.keyEnds[i]);

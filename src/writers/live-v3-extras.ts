@@ -14,7 +14,7 @@ import { encodeTxn } from '../wire/rpc-request.js';
 import { tryAgain } from './live-v3-again.js';
 import { type Columns, compareKey, keyAt } from './live-v3-columns.js';
 import type { WriteMemory } from './live-v3-memory.js';
-import type { Tally } from './live-v3-options.js';
+import type { LeaveAlone, Tally } from './live-v3-options.js';
 import type { TargetRecords } from './live-v3-stream.js';
 import { afterKey, type KeySpan, type TargetReader } from './live-v3-target.js';
 
@@ -80,6 +80,8 @@ export interface ExtrasOptions {
   readonly run: RunContext;
   /** Whether a key that the source does not have may be removed; any may unless given. */
   readonly mayGo?: (kv: KeyValue) => boolean;
+  /** Keys that are left alone even so. */
+  readonly leaveAlone?: LeaveAlone | undefined;
 }
 
 /**
@@ -89,7 +91,8 @@ export interface ExtrasOptions {
 export async function removeExtras(records: TargetRecords, scope: ExtrasScope, options: ExtrasOptions): Promise<void> {
   const remover = new Remover(scope, options);
   let from: Buffer = Buffer.alloc(1);
-  for await (const columns of records.read()) {
+  // Of all records: what the source has is no extra key, also where it is not written.
+  for await (const columns of records.readAll()) {
     const to = afterKey(keyAt(columns, columns.count - 1));
     await remover.stretch({ from, to }, columns);
     from = to;
@@ -146,6 +149,11 @@ class Remover {
   async #extra(kv: KeyValue): Promise<void> {
     if (this.#scope.spared.some((prefix) => kv.key.subarray(0, prefix.length).equals(prefix))) return;
     if (this.#o.mayGo?.(kv) === false) return;
+    const { leaveAlone } = this.#o;
+    if (leaveAlone?.holds(kv.key, 0, kv.key.length) === true) {
+      this.#o.notes.add(leaveAlone.note.code, leaveAlone.note.message, { example: showKey(kv.key) });
+      return;
+    }
     this.#o.onExtra(kv.key);
     if (this.#o.dryRun) {
       this.#o.tally.deleted++;

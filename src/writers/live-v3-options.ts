@@ -7,6 +7,14 @@ import type { WriteMemory } from './live-v3-memory.js';
 /** What to do about a key that is in the target with another value or lease. */
 export type ConflictRule = 'fail' | 'skip' | 'overwrite';
 
+/** Keys of the target that are neither written nor removed, by their names there. */
+export interface LeaveAlone {
+  /** Tells the key that is `bytes` from `start` up to, not including, `end`. */
+  readonly holds: (bytes: Buffer, start: number, end: number) => boolean;
+  /** What the report says of them, each counted once. */
+  readonly note: { readonly code: string; readonly message: string };
+}
+
 export interface RestoreV3Options {
   /** Default `fail`: nothing is written when there is any conflict. */
   readonly onConflict?: ConflictRule;
@@ -15,6 +23,7 @@ export interface RestoreV3Options {
   /** Also makes roles and users that are not there; never switches authentication on. */
   readonly withAuth?: boolean;
   readonly mapping?: KeyMapping;
+  readonly leaveAlone?: LeaveAlone;
   /** Keys wanted, by their names in the source. */
   readonly selection?: KeySelection;
   /**

@@ -6,13 +6,28 @@ import { selectRecords } from '../convert/select.js';
 import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
 import { EVERYTHING, type KeySelection, type Source } from '../model/source.js';
-import { type Columns, columnsOf, compareKey, keyAt } from './live-v3-columns.js';
+import { type Columns, columnsOf, compareKey, keyAt, pickColumns } from './live-v3-columns.js';
+import type { LeaveAlone } from './live-v3-options.js';
 
 /** Where the order of keys breaks: a key below the one before it, or the same once more. */
 export interface Disorder {
   readonly kind: 'below' | 'twice';
   readonly key: Buffer;
 }
+
+/** Records that were to be left alone: how many, and the names of the first few. */
+export interface LeftAlone {
+  readonly count: number;
+  readonly examples: readonly string[];
+}
+
+export interface TargetRecordsOptions {
+  readonly selection?: KeySelection | undefined;
+  readonly mapping?: KeyMapping | undefined;
+  readonly leaveAlone?: LeaveAlone | undefined;
+}
+
+const EXAMPLES = 5;
 
 /**
  * The source's records as the target is to have them: selected, and under their new names in
@@ -22,16 +37,35 @@ export class TargetRecords {
   readonly #source: Source;
   readonly #selection: KeySelection;
   readonly #mapping: KeyMapping;
+  readonly #leaveAlone: LeaveAlone | undefined;
   #reordered = false;
+  #leftAlone: LeftAlone = { count: 0, examples: [] };
 
-  constructor(source: Source, selection: KeySelection = EVERYTHING, mapping: KeyMapping = SAME_KEYS) {
+  constructor(source: Source, { selection = EVERYTHING, mapping = SAME_KEYS, leaveAlone }: TargetRecordsOptions = {}) {
     this.#source = source;
     this.#selection = selection;
     this.#mapping = mapping;
+    this.#leaveAlone = leaveAlone;
   }
 
-  /** Reads the records; every batch has at least one. */
+  /** Of the records last read to the end by `read()`: those that are to be left alone in the target. */
+  get leftAlone(): LeftAlone {
+    return this.#leftAlone;
+  }
+
+  /** Reads the records that may be written; every batch has at least one. */
   async *read(): AsyncGenerator<Columns> {
+    if (this.#leaveAlone === undefined) return yield* this.readAll();
+    const left = { count: 0, examples: [] };
+    for await (const columns of this.readAll()) {
+      const wanted = withoutThese(columns, this.#leaveAlone, left);
+      if (wanted.count > 0) yield wanted;
+    }
+    this.#leftAlone = left;
+  }
+
+  /** Reads all records, also those to be left alone in the target; every batch has at least one. */
+  async *readAll(): AsyncGenerator<Columns> {
     const renamed = this.#reordered ? mergePieces(() => this.#selected(), this.#mapping) : mapRecords(this.#selected(), this.#mapping);
     for await (const batch of renamed) if (batch.count > 0) yield columnsOf(batch);
   }
@@ -70,6 +104,16 @@ export class TargetRecords {
       hint: 'Map them to different prefixes, or leave one of them out with --exclude-prefix.',
     });
   }
+}
+
+/** The records without those to be left alone, which are counted. */
+function withoutThese(columns: Columns, { holds }: LeaveAlone, left: { count: number; examples: string[] }): Columns {
+  const wanted: number[] = [];
+  for (let i = 0; i < columns.count; i++) {
+    if (!holds(columns.bytes, columns.keyStarts[i] as number, columns.keyEnds[i] as number)) wanted.push(i);
+    else if (++left.count <= EXAMPLES) left.examples.push(showKey(keyAt(columns, i)));
+  }
+  return wanted.length === columns.count ? columns : pickColumns(columns, wanted);
 }
 
 /** Watches that keys come in strictly ascending order. */

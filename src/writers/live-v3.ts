@@ -72,7 +72,7 @@ class Restore {
     this.#cluster = cluster;
     this.#o = options;
     this.#run = run;
-    this.#records = new TargetRecords(source, options.selection, options.mapping);
+    this.#records = new TargetRecords(source, options);
     this.#target = new TargetReader(cluster, run.signal, options.memory);
     this.#dryRun = options.dryRun ?? false;
   }
@@ -87,6 +87,7 @@ class Restore {
       : await this.#compareAndWrite(leases);
     notes.merge(leases.notes.list());
     notes.merge(authNotes.list());
+    this.#noteLeftAlone(notes);
     if (scope !== undefined) await this.#removeExtras(scope, tally, notes);
     const { memory } = this.#o;
     // A tree that is written while it is read goes where nothing is.
@@ -195,7 +196,14 @@ class Restore {
       onExtra: this.#o.onExtra ?? (() => {}),
       run: this.#run,
       mayGo,
+      leaveAlone: this.#o.leaveAlone,
     });
+  }
+
+  #noteLeftAlone(notes: NoteBook): void {
+    const { count, examples } = this.#records.leftAlone;
+    const { leaveAlone } = this.#o;
+    if (leaveAlone !== undefined && count > 0) notes.merge([{ ...leaveAlone.note, count, examples, lossy: false }]);
   }
 
   async #writeAuth(plan: AuthPlan, tally: Tally, notes: NoteBook): Promise<void> {

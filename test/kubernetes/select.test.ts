@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeStored } from '../../src/kubernetes/encode.js';
-import { identify, objectFilter, resourceOf, runtimePrefixes, selectsObjects } from '../../src/kubernetes/select.js';
+import { identify, objectFilter, resourceOf, selectsObjects } from '../../src/kubernetes/select.js';
 import { parseStoragePath } from '../../src/kubernetes/storage-path.js';
 import type { ObjectSelection } from '../../src/model/source.js';
 import { bytes } from '../support/arbitrary.js';
@@ -104,22 +104,6 @@ describe('objectFilter', () => {
         wanted(Buffer.concat([Buffer.from(start), key]), Buffer.concat([Buffer.from(start), value]));
       }),
     );
-  });
-});
-
-describe('what belongs to the running cluster', () => {
-  test.each([
-    ['compact_rev_key', true],
-    ['/registry/masterleases/192.0.2.2', true],
-    ['/registry/peerserverleases/x', true],
-    ['/registry/events/shop/e', true],
-    ['/registry/leases/kube-system/l', true],
-    ['/mine/events/shop/e', true],
-    ['/registry/secrets/shop/events', false],
-    ['/registry/example.com/events/shop/e', false],
-    ['/other/events/shop/e', false],
-  ])('%s: %s', (key, wanted) => {
-    expect(runtimePrefixes(['/mine']).some((prefix) => key.startsWith(prefix.toString()))).toBe(wanted);
   });
 });
 
