@@ -1,5 +1,4 @@
 import { formatKey } from '../convert/key-text.js';
-import { prefixEnd } from '../convert/prefix.js';
 import { worstExit } from '../errors.js';
 import type { MigrateReport } from '../jobs/migrate.js';
 import type { MigrationPlan } from '../jobs/migration-plan.js';
@@ -7,6 +6,7 @@ import type { MigrationProof } from '../jobs/migration-proof.js';
 import { isProven } from '../jobs/migration-verdict.js';
 import type { AuthData, Permission } from '../model/auth.js';
 import { harmless } from '../model/shown-text.js';
+import { prefixEnd } from '../selection/prefix.js';
 import { formatBytes, formatCount, formatDuration, plural } from './format.js';
 import { archiveJson, bytesField, hexId, notesJson, snapshotJson } from './json.js';
 import { exitOfNotes } from './notes.js';

@@ -1,7 +1,8 @@
 import { FerryError } from '../errors.js';
 import type { KeySelection } from '../model/source.js';
+import { KeySet } from '../selection/key-set.js';
+import { startsWith, withoutCovered } from '../selection/prefix.js';
 import { showKey } from './key-text.js';
-import { startsWith, withoutCovered } from './prefix.js';
 
 /** What the user asked for, as typed: `--map OLD=NEW` (repeatable), `--strip-prefix P`, `--add-prefix P`. */
 export interface KeyMappingFlags {
@@ -31,6 +32,8 @@ export interface KeyMapping {
    * and none covered by another.
    */
   mapPrefix(prefix: Buffer): Buffer[];
+  /** The names in the target that the keys of a set get. */
+  mapSet(keys: KeySet): KeySet;
   /**
    * Number of sets the keys fall into, so that renaming keeps the order of the keys of each set:
    * those of each `--map` rule, and the rest.
@@ -55,6 +58,7 @@ export const SAME_KEYS: KeyMapping = {
   pieces: 1,
   mapKey: (key) => key,
   mapPrefix: (prefix) => [prefix],
+  mapSet: (keys) => keys,
   pieceOf: () => 0,
   rules: [],
 };
@@ -95,6 +99,7 @@ export function keyMapping(rules: readonly MapRule[], strip: Buffer, add: Buffer
       if (strip.length === 0 && add.length === 0) return named(key, renamed);
       return named(key, Buffer.concat([add, renamed.subarray(strip.length)]));
     },
+    mapSet: (keys) => keys.renamed({ rules, strip, add }),
     mapPrefix(prefix) {
       // The rules below the prefix, and the one that holds for the prefix itself.
       const below = longestFirst.filter(({ from }) => from.length > prefix.length && startsWith(from, prefix));
@@ -105,18 +110,11 @@ export function keyMapping(rules: readonly MapRule[], strip: Buffer, add: Buffer
 }
 
 /**
- * What a selection of keys is of their names in the target: for who asks later what was chosen.
- *
- * @returns a selection that holds every name which a selected key can get. With `--map` nothing is excluded any more:
- *   another key may have got the name of one that is
+ * What a selection of keys is of their names in the target: for who asks later what was chosen. It may hold less than all
+ * names that selected keys get (see `KeySet.selection`), and never holds another.
  */
-export function mappedSelection({ prefixes, excludePrefixes }: KeySelection, mapping: KeyMapping): KeySelection {
-  if (mapping.identity) return { prefixes, excludePrefixes };
-  const chosen = withoutCovered((prefixes.length === 0 ? [Buffer.alloc(0)] : prefixes).flatMap((prefix) => mapping.mapPrefix(prefix)));
-  return {
-    prefixes: chosen.some((prefix) => prefix.length === 0) ? [] : chosen,
-    excludePrefixes: mapping.rules.length === 0 ? excludePrefixes.flatMap((prefix) => mapping.mapPrefix(prefix)) : [],
-  };
+export function mappedSelection(selection: KeySelection, mapping: KeyMapping): KeySelection {
+  return mapping.identity ? selection : mapping.mapSet(KeySet.of(selection)).selection();
 }
 
 function rename(key: Buffer, longestFirst: readonly MapRule[]): Buffer {

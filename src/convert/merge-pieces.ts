@@ -1,8 +1,8 @@
 import { batchOf, type RecordBatch, recordAt } from '../model/batch.js';
+import { filterBatch } from '../selection/select.js';
 import { keyOf } from '../wire/keyvalue.js';
 import type { KeyMapping } from './key-mapping.js';
 import { mapRecords } from './map-records.js';
-import { filterBatch } from './select.js';
 
 const BATCH_BYTES = 4 << 20;
 const BATCH_RECORDS = 8192;

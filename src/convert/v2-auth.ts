@@ -1,5 +1,5 @@
 import type { AuthData, Permission, Role, User } from '../model/auth.js';
-import { prefixEnd } from './prefix.js';
+import { prefixEnd } from '../selection/prefix.js';
 
 const EVERY_KEY = Buffer.from([0]);
 

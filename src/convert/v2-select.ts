@@ -2,10 +2,10 @@ import { batchOf, type RecordBatch } from '../model/batch.js';
 import type { TreeNode } from '../model/node.js';
 import type { KeySelection } from '../model/source.js';
 import { isUnder } from '../model/tree-path.js';
+import { startsWith } from '../selection/prefix.js';
+import { isSelected, selectsAll } from '../selection/select.js';
 import { keyOf } from '../wire/keyvalue.js';
 import { decodeNode, encodeNode } from '../wire/node.js';
-import { startsWith } from './prefix.js';
-import { isSelected, selectsAll } from './select.js';
 
 const SLASH = 0x2f;
 

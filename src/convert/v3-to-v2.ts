@@ -7,10 +7,11 @@ import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { delegate, type KeySelection, type Source } from '../model/source.js';
 import { isCleanPath } from '../model/tree-path.js';
+import { KeySet } from '../selection/key-set.js';
 import { RecordSorter } from '../sort/sorter.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
 import { decodeNode, encodeNode } from '../wire/node.js';
-import { type KeyMapping, mappedSelection, SAME_KEYS } from './key-mapping.js';
+import { type KeyMapping, SAME_KEYS } from './key-mapping.js';
 import { showKey } from './key-text.js';
 import { type LeaseTtlRule, ttlWish } from './lease-ttl.js';
 import { treeSortKey } from './v2-map.js';
@@ -65,14 +66,13 @@ export async function convertKeys(source: Source, options: ConvertKeysOptions, r
   }
 }
 
-const SLASH = 0x2f;
-
-/** What was chosen, as paths: they begin with a slash. */
+/** What was chosen, as paths: what does not begin with a slash gets one. */
 function pathsOf(selection: KeySelection, { mapping = SAME_KEYS }: ConvertKeysOptions): KeySelection {
-  const path = (prefix: Buffer): Buffer =>
-    prefix.length === 0 || prefix[0] === SLASH ? prefix : Buffer.concat([Buffer.of(SLASH), prefix]);
-  const { prefixes, excludePrefixes } = mappedSelection(selection, mapping);
-  return { prefixes: prefixes.map(path), excludePrefixes: excludePrefixes.map(path) };
+  const slash = Buffer.from('/');
+  const names = mapping.mapSet(KeySet.of(selection));
+  const asTheyAre = names.intersect(KeySet.under([slash]));
+  const slashAdded = names.without(KeySet.under([slash])).renamed({ rules: [], strip: Buffer.alloc(0), add: slash });
+  return asTheyAre.union(slashAdded).selection();
 }
 
 /** Before each encoded node: the length of its sort key, the key, and whether a slash was added. */

@@ -1,11 +1,11 @@
 import type { V2Event } from '../cluster/v2-watch.js';
 import type { KeyMapping } from '../convert/key-mapping.js';
 import { showKey } from '../convert/key-text.js';
-import { isSelected } from '../convert/select.js';
 import type { TreeNode } from '../model/node.js';
 import type { NoteBook } from '../model/note.js';
 import type { KeySelection } from '../model/source.js';
 import { compareTreePaths, isHidden, isUnder } from '../model/tree-path.js';
+import { isSelected } from '../selection/select.js';
 import type { Expirations } from './follow-expirations.js';
 
 export interface ChangesOptions {

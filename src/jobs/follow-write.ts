@@ -9,11 +9,12 @@ import type { TreeNode } from '../model/node.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { delegate, type Source, type SourceInfo } from '../model/source.js';
+import { KeySet } from '../selection/key-set.js';
 import { sortRecords } from '../sort/sorter.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 import { encodeNode } from '../wire/node.js';
 import type { WriteMemory } from '../writers/live-v3.js';
-import { removeWithin, spanOf } from '../writers/live-v3-extras.js';
+import { removeWithin, spansOf } from '../writers/live-v3-extras.js';
 import { emptyTally } from '../writers/live-v3-options.js';
 import { afterKey, TargetReader } from '../writers/live-v3-target.js';
 import type { Changes } from './follow-changes.js';
@@ -87,7 +88,7 @@ async function remove(changes: Changes, nodes: readonly TreeNode[], target: Foll
   };
   const tally = emptyTally();
   const reader = new TargetReader(cluster, run.signal);
-  const spans = [...gone.map((key) => ({ from: key, to: afterKey(key) })), ...under.map(spanOf)];
+  const spans = [...gone.map((key) => ({ from: key, to: afterKey(key) })), ...spansOf(KeySet.under(under))];
   await removeWithin(spans, { cluster, target: reader, tally, notes, dryRun: false, onExtra: () => {}, run, mayGo });
   return tally.deleted;
 }

@@ -1,9 +1,9 @@
 import type { V3Cluster } from '../cluster/v3.js';
 import type { KeyMapping } from '../convert/key-mapping.js';
-import { withoutCovered } from '../convert/prefix.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
 import type { KeySelection, SourceInfo } from '../model/source.js';
+import { withoutCovered } from '../selection/prefix.js';
 import { type MigrateState, openState, type StatePlace } from './migrate-state.js';
 import type { Remember } from './write-live.js';
 

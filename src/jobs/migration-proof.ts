@@ -1,11 +1,11 @@
 import { compareSources, type Difference } from '../compare/compare.js';
-import { filterBatch } from '../convert/select.js';
 import { FerryError } from '../errors.js';
 import type { KeyTest } from '../kubernetes/runtime.js';
 import type { SourceRequest } from '../locations/source.js';
 import type { RecordBatch } from '../model/batch.js';
 import type { RunContext } from '../model/run.js';
 import type { Source } from '../model/source.js';
+import { filterBatch } from '../selection/select.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
 import { againWhenCompacted } from './again.js';
 import { LeaseEnds, type StrayLease } from './migration-lease-ends.js';

@@ -1,12 +1,12 @@
 import type { V3Cluster } from '../cluster/v3.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
 import { mapRecords } from '../convert/map-records.js';
-import { selectRecords } from '../convert/select.js';
 import { FerryError } from '../errors.js';
 import { COMPACTION_CLOCK, masterLeasePrefixes } from '../kubernetes/runtime.js';
 import type { KeyValue } from '../model/keyvalue.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type Source } from '../model/source.js';
+import { selectRecords } from '../selection/select.js';
 import { decodeKeyValue, keyOf } from '../wire/keyvalue.js';
 import { spanOf } from '../writers/live-v3-extras.js';
 import type { RestoreV3Options } from '../writers/live-v3-options.js';

@@ -1,13 +1,13 @@
 import { lastingNotes } from '../archive/header.js';
 import type { ArchiveReader } from '../archive/reader.js';
 import { RecordScanner } from '../archive/spans.js';
-import { intersectSelections, isSelected } from '../convert/select.js';
 import { directoriesAboveSelected, selectNodes } from '../convert/v2-select.js';
 import type { AuthData } from '../model/auth.js';
 import { keepRecords, type RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
 import { NoteBook } from '../model/note.js';
 import type { KeySelection, Source, SourceInfo } from '../model/source.js';
+import { intersectSelections, isSelected } from '../selection/select.js';
 
 /**
  * An archive as a source. Only segments that can hold a selected key are read. Leases and records
@@ -101,8 +101,7 @@ function infoOf(reader: ArchiveReader, location: string, selection: KeySelection
     ...(memberId === undefined ? {} : { memberId }),
     ...(serverVersion === undefined ? {} : { serverVersion }),
     startedAt: header.startedAt,
-    // With nothing in common there is no such selection; what was asked for then says it.
-    selection: intersectSelections(header.selection, selection) ?? selection,
+    selection: intersectSelections(header.selection, selection),
     ...(header.objects === undefined ? {} : { objects: header.objects }),
     ...(notes.length === 0 ? {} : { lastingNotes: notes }),
     ...(selection.prefixes.length === 0 ? { estimatedRecords: manifest.records } : {}),

@@ -1,4 +1,3 @@
-import { isSelected } from '../convert/select.js';
 import { authOfV2 } from '../convert/v2-auth.js';
 import { isAboveSelected, selectNodes } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
@@ -13,6 +12,7 @@ import { restoreV2Store } from '../replay/v2-snapshot.js';
 import { V2Store } from '../replay/v2-store.js';
 import { hasSettledVersion, V2Versions, type VersionChange, versionChangeOf } from '../replay/v2-version.js';
 import { walkTree } from '../replay/v2-walk.js';
+import { isSelected } from '../selection/select.js';
 import type { SnapshotMetadata } from '../wire/raft.js';
 import { openSnap } from '../wire/snap.js';
 import { withFiles } from './data-dir-file.js';

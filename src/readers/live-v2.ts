@@ -3,7 +3,6 @@ import type { V2Cluster } from '../cluster/v2.js';
 import { type ReadTree, readTree, type TreeRequest } from '../cluster/v2-read-tree.js';
 import type { NodeSpool } from '../cluster/v2-spool.js';
 import { streamTree } from '../cluster/v2-stream-tree.js';
-import { isSelected } from '../convert/select.js';
 import { authOfV2 } from '../convert/v2-auth.js';
 import { FerryError } from '../errors.js';
 import type { AuthData } from '../model/auth.js';
@@ -11,6 +10,7 @@ import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
 import { isCleanPath } from '../model/tree-path.js';
+import { isSelected } from '../selection/select.js';
 import { readAbove } from './live-v2-above.js';
 import { mergeTrees } from './live-v2-merge.js';
 

@@ -1,5 +1,5 @@
-import { prefixEnd } from '../convert/prefix.js';
 import type { RecordBatch } from '../model/batch.js';
+import { prefixEnd } from '../selection/prefix.js';
 import { compareEnds, type KeyRange } from './live-v3-ranges.js';
 
 /**

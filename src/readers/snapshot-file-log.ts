@@ -1,7 +1,7 @@
-import { isSelected, selectsAll } from '../convert/select.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
 import type { KeySelection } from '../model/source.js';
+import { isSelected, selectsAll } from '../selection/select.js';
 import { type BackendView, inFile } from '../wire/backend.js';
 import type { BoltRun } from '../wire/bbolt-walk.js';
 import { type KeyValueScan, newScan, scanKeyValue } from '../wire/keyvalue-scan.js';

@@ -3,7 +3,8 @@ import { type KeyMapping, SAME_KEYS } from '../convert/key-mapping.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type KeySelection } from '../model/source.js';
-import { extrasScope } from './live-v3-extras.js';
+import { KeySet } from '../selection/key-set.js';
+import { spansOf } from './live-v3-extras.js';
 import { type KeySpan, TargetReader } from './live-v3-target.js';
 
 /**
@@ -20,7 +21,7 @@ export function holdsNothing(
   mapping: KeyMapping = SAME_KEYS,
   { signal }: RunContext,
 ): Promise<boolean> {
-  return spansAreEmpty(extrasScope('everything', selection, EVERYTHING, mapping).spans, new TargetReader(cluster, signal));
+  return spansAreEmpty(spansOf(mapping.mapSet(KeySet.of(selection))), new TargetReader(cluster, signal));
 }
 
 /** The same for spans of keys. */

@@ -2,13 +2,13 @@ import type { V3Cluster } from '../cluster/v3.js';
 import { reasonOf } from '../cluster/v3-errors.js';
 import type { KeyMapping } from '../convert/key-mapping.js';
 import { showKey } from '../convert/key-text.js';
-import { prefixEnd, withoutCovered } from '../convert/prefix.js';
-import { intersectSelections } from '../convert/select.js';
 import { FerryError } from '../errors.js';
 import type { KeyValue } from '../model/keyvalue.js';
 import type { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { KeySelection } from '../model/source.js';
+import { KeySet } from '../selection/key-set.js';
+import { prefixEnd } from '../selection/prefix.js';
 import { decodeTxnResponse } from '../wire/rpc.js';
 import { encodeTxn } from '../wire/rpc-request.js';
 import { tryAgain } from './live-v3-again.js';
@@ -18,42 +18,36 @@ import type { LeaveAlone, Tally } from './live-v3-options.js';
 import type { TargetRecords } from './live-v3-stream.js';
 import { afterKey, type KeySpan, type TargetReader } from './live-v3-target.js';
 
-/** Which keys of the target may be removed: those under `prefixes`, but for those under `spared`. */
-export interface ExtrasScope {
-  readonly spans: readonly KeySpan[];
-  /** Prefixes that the source was not asked for, so that it cannot know what is under them. */
-  readonly spared: readonly Buffer[];
-}
-
 /**
- * Where keys count as extra: under the prefixes chosen, as mapped, and only as far as the source
- * itself was taken with them.
+ * Where keys of the target count as extra: at names that a key could have got which the request chose and which the
+ * source was taken with.
  *
- * @throws FerryError `usage` when no prefix bounds the removal and `everything` was not asked for
+ * @throws FerryError `usage` when the source knows nothing of what was chosen, or when no prefix bounds the removal and
+ *   `everything` was not asked for
  */
-export function extrasScope(
-  how: 'prefixes' | 'everything',
-  chosen: KeySelection,
-  ofSource: KeySelection,
-  mapping: KeyMapping,
-): ExtrasScope {
-  const both = intersectSelections(chosen, ofSource);
-  if (both === undefined) return { spans: [], spared: [] };
-  const prefixes = both.prefixes.length === 0 ? [Buffer.alloc(0)] : both.prefixes;
-  const targets = withoutCovered(prefixes.flatMap((prefix) => mapping.mapPrefix(prefix)));
-  if (how === 'prefixes' && targets.some((prefix) => prefix.length === 0)) {
+export function extrasScope(how: 'prefixes' | 'everything', chosen: KeySelection, ofSource: KeySelection, mapping: KeyMapping): KeySet {
+  const known = KeySet.of(chosen).intersect(KeySet.of(ofSource));
+  if (known.isEmpty) {
+    const taken = KeySet.of(ofSource).prefixes().map(showKey).join(', ');
+    throw new FerryError('usage', `the source was not taken with any key that was chosen: nothing can be told to be extra`, {
+      hint:
+        taken === '' ? 'It was taken with no key at all.' : `It was taken with ${taken}. Choose under it, or leave --delete-extra away.`,
+    });
+  }
+  const scope = mapping.mapSet(known);
+  if (how === 'prefixes' && scope.has(Buffer.alloc(0))) {
     throw new FerryError('usage', 'keys that the source does not have can only be removed under a prefix, and none was chosen', {
       hint: 'Name one with --prefix, or ask for the whole keyspace explicitly.',
     });
   }
-  return { spans: targets.map(spanOf), spared: both.excludePrefixes.flatMap((prefix) => mapping.mapPrefix(prefix)) };
+  return scope;
 }
 
 /**
  * Where keys count as extra that an earlier run of the same work wrote: wherever it may have written.
  */
-export function scopeOf({ within }: WriteMemory): ExtrasScope {
-  return { spans: within.map(spanOf), spared: [] };
+export function scopeOf({ within }: WriteMemory): KeySet {
+  return KeySet.under(within);
 }
 
 /** Of keys that the source does not have, those that this work wrote may go, if nobody has changed them since. */
@@ -88,8 +82,8 @@ export interface ExtrasOptions {
  * Removes the keys in scope that the source does not have, each only as it was seen. Both sides are
  * read once, in key order, the target in stretches from one batch of the source to the next.
  */
-export async function removeExtras(records: TargetRecords, scope: ExtrasScope, options: ExtrasOptions): Promise<void> {
-  const remover = new Remover(scope, options);
+export async function removeExtras(records: TargetRecords, scope: KeySet, options: ExtrasOptions): Promise<void> {
+  const remover = new Remover(spansOf(scope), options);
   let from: Buffer = Buffer.alloc(1);
   // Of all records: what the source has is no extra key, also where it is not written.
   for await (const columns of records.readAll()) {
@@ -107,25 +101,25 @@ export async function removeExtras(records: TargetRecords, scope: ExtrasScope, o
  * @param spans where to look for them
  */
 export async function removeWithin(spans: readonly KeySpan[], options: ExtrasOptions): Promise<void> {
-  const remover = new Remover({ spans, spared: [] }, options);
+  const remover = new Remover(spans, options);
   await remover.stretch({ from: Buffer.alloc(1), to: END }, undefined);
   await remover.flush();
 }
 
 class Remover {
-  readonly #scope: ExtrasScope;
+  readonly #spans: readonly KeySpan[];
   readonly #o: ExtrasOptions;
   #found: KeyValue[] = [];
 
-  constructor(scope: ExtrasScope, options: ExtrasOptions) {
-    this.#scope = scope;
+  constructor(spans: readonly KeySpan[], options: ExtrasOptions) {
+    this.#spans = spans;
     this.#o = options;
   }
 
   /** Looks for extra keys between two places of the source; `columns` has all its keys there. */
   async stretch(stretch: KeySpan, columns: Columns | undefined): Promise<void> {
     let i = 0;
-    for (const span of this.#scope.spans) {
+    for (const span of this.#spans) {
       const common = intersection(span, stretch);
       if (common === undefined) continue;
       for await (const page of this.#o.target.read(common, 'keys')) {
@@ -147,7 +141,6 @@ class Remover {
   }
 
   async #extra(kv: KeyValue): Promise<void> {
-    if (this.#scope.spared.some((prefix) => kv.key.subarray(0, prefix.length).equals(prefix))) return;
     if (this.#o.mayGo?.(kv) === false) return;
     const { leaveAlone } = this.#o;
     if (leaveAlone?.holds(kv.key, 0, kv.key.length) === true) {
@@ -209,6 +202,11 @@ const END: Buffer = Buffer.alloc(1);
 /** The keys with a prefix. */
 export function spanOf(prefix: Buffer): KeySpan {
   return { from: prefix.length === 0 ? Buffer.alloc(1) : prefix, to: prefixEnd(prefix) ?? END };
+}
+
+/** The stretches of keys that a set is made of, in key order. */
+export function spansOf(keys: KeySet): KeySpan[] {
+  return keys.ranges().map(({ start, end = END }) => ({ from: start, to: end }));
 }
 
 function intersection(a: KeySpan, b: KeySpan): KeySpan | undefined {

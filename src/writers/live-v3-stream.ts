@@ -2,10 +2,10 @@ import { type KeyMapping, SAME_KEYS } from '../convert/key-mapping.js';
 import { showKey } from '../convert/key-text.js';
 import { mapRecords } from '../convert/map-records.js';
 import { mergePieces } from '../convert/merge-pieces.js';
-import { selectRecords } from '../convert/select.js';
 import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
 import { EVERYTHING, type KeySelection, type Source } from '../model/source.js';
+import { selectRecords } from '../selection/select.js';
 import { type Columns, columnsOf, compareKey, keyAt, pickColumns } from './live-v3-columns.js';
 import type { LeaveAlone } from './live-v3-options.js';
 

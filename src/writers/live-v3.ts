@@ -5,10 +5,11 @@ import type { KeyValue } from '../model/keyvalue.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type Source } from '../model/source.js';
+import { KeySet } from '../selection/key-set.js';
 import { tryAgain } from './live-v3-again.js';
 import { type AuthPlan, planAuth, writeAuth } from './live-v3-auth.js';
 import { spansAreEmpty } from './live-v3-empty.js';
-import { type ExtrasScope, extrasScope, onlyOurs, removeExtras, scopeOf } from './live-v3-extras.js';
+import { extrasScope, onlyOurs, removeExtras, scopeOf, spansOf } from './live-v3-extras.js';
 import { LeaseTable } from './live-v3-lease-table.js';
 import { TargetLeases } from './live-v3-leases.js';
 import { emptyTally, type RestoreV3Options, type RestoreV3Report, type Tally } from './live-v3-options.js';
@@ -100,7 +101,7 @@ class Restore {
     return { ...tally, dryRun: this.#dryRun, revision: await this.#revision(), notes: notes.list() };
   }
 
-  #scope(): ReturnType<typeof extrasScope> | undefined {
+  #scope(): KeySet | undefined {
     const { deleteExtra = 'no', selection = EVERYTHING, mapping = SAME_KEYS } = this.#o;
     if (deleteExtra === 'no') return undefined;
     const { location, selection: ofSource, objects } = this.#source.info;
@@ -142,7 +143,8 @@ class Restore {
     const { mapping = SAME_KEYS, selection = EVERYTHING, maxRequestBytes = DEFAULT_MAX_BYTES, deleteExtra = 'no' } = this.#o;
     if (this.#dryRun || deleteExtra !== 'no' || !mapping.keepsApart) return false;
     if (largestRecord === undefined || largestRecord + REQUEST_FRAME > Math.min(maxRequestBytes, DEFAULT_MAX_BYTES)) return false;
-    return spansAreEmpty(extrasScope('everything', selection, ofSource, mapping).spans, this.#target);
+    const names = mapping.mapSet(KeySet.of(selection).intersect(KeySet.of(ofSource)));
+    return spansAreEmpty(spansOf(names), this.#target);
   }
 
   #estimate(): { readonly totalRecords?: number } {
@@ -186,7 +188,7 @@ class Restore {
     return { tally, notes };
   }
 
-  async #removeExtras(scope: ExtrasScope, tally: Tally, notes: NoteBook, mayGo: (kv: KeyValue) => boolean = () => true): Promise<void> {
+  async #removeExtras(scope: KeySet, tally: Tally, notes: NoteBook, mayGo: (kv: KeyValue) => boolean = () => true): Promise<void> {
     await removeExtras(this.#records, scope, {
       cluster: this.#cluster,
       target: this.#target,

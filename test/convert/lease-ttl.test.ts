@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { showKey } from '../../src/convert/key-text.js';
 import { LEASE_TTL_RULES, ttlWish } from '../../src/convert/lease-ttl.js';
-import { prefixEnd, startsWith } from '../../src/convert/prefix.js';
+import { prefixEnd, startsWith } from '../../src/selection/prefix.js';
 import { bytes } from '../support/arbitrary.js';
 import { lease } from '../support/source.js';
 

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseKeyMapping } from '../../src/convert/key-mapping.js';
-import { isSelected } from '../../src/convert/select.js';
 import { secondOfLease } from '../../src/convert/v2-expiration.js';
 import { mapNodes } from '../../src/convert/v2-map.js';
 import { selectNodes, selectWithEnds } from '../../src/convert/v2-select.js';
@@ -12,6 +11,7 @@ import { quietRun } from '../../src/model/run.js';
 import type { KeySelection, Source } from '../../src/model/source.js';
 import { delegate } from '../../src/model/source.js';
 import { compareTreePaths, isUnder } from '../../src/model/tree-path.js';
+import { isSelected } from '../../src/selection/select.js';
 import { decodeKeyValue } from '../../src/wire/keyvalue.js';
 import { dir, file, type MadeNode, treeOf } from '../support/tree.js';
 import { nodesOf } from '../support/v2.js';

@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseKeyMapping, SAME_KEYS } from '../../src/convert/key-mapping.js';
 import type { KeyValue } from '../../src/model/keyvalue.js';
 import { EVERYTHING, type KeySelection } from '../../src/model/source.js';
+import { KeySet } from '../../src/selection/key-set.js';
+import { isSelected } from '../../src/selection/select.js';
 import { extrasScope } from '../../src/writers/live-v3-extras.js';
 import { failure } from '../support/cluster.js';
 import { etcdVersions } from '../support/etcd.js';
@@ -107,30 +109,47 @@ for (const etcd of etcdVersions()) {
 }
 
 describe('extrasScope', () => {
+  const EVERY = keysOf('ab', 4);
+  const prefix = fc.stringMatching(/^[ab]{1,3}$/);
+  const selection = fc
+    .tuple(fc.array(prefix, { minLength: 1, maxLength: 3 }), fc.array(prefix, { maxLength: 2 }))
+    .map(([prefixes, excluded]) => ({ ...under(...prefixes), excludePrefixes: excluded.map((p) => Buffer.from(p)) }));
+  const rules = fc.uniqueArray(fc.record({ from: prefix, to: fc.stringMatching(/^[ab]{0,2}$/) }), {
+    maxLength: 2,
+    selector: ({ from }) => from,
+  });
+
   it('is bounded by an added prefix alone', () => {
     const scope = extrasScope('prefixes', EVERYTHING, EVERYTHING, parseKeyMapping({ addPrefix: '/n/' }));
-    expect(scope.spans.map(({ from, to }) => [from.toString(), to.toString()])).toEqual([['/n/', '/n0']]);
+    expect(scope.prefixes().map(String)).toEqual(['/n/']);
   });
 
-  it('is empty when the source was taken with other prefixes', () => {
-    expect(extrasScope('prefixes', under('/a/'), under('/b/'), SAME_KEYS).spans).toEqual([]);
+  it('refuses what the source was not taken with, whatever else is asked for', () => {
+    for (const how of ['prefixes', 'everything'] as const) {
+      expect(() => extrasScope(how, under('/a/'), under('/b/'), SAME_KEYS)).toThrow(/not taken with any key that was chosen/);
+      expect(() => extrasScope(how, EVERYTHING, KeySet.nothing.selection(), SAME_KEYS)).toThrow(/not taken with any key/);
+    }
   });
 
-  it('never reaches beyond the prefixes of the source', () => {
-    const prefix = fc.stringMatching(/^[ab]{1,3}$/);
+  it('holds just the names that keys get which the request chose and the source was taken with', () => {
     fc.assert(
-      fc.property(
-        fc.array(prefix, { minLength: 1, maxLength: 3 }),
-        fc.array(prefix, { minLength: 1, maxLength: 3 }),
-        prefix,
-        (chosen, own, key) => {
-          const { spans } = extrasScope('prefixes', under(...chosen), under(...own), SAME_KEYS);
-          const inScope = spans.some(
-            ({ from, to }) => Buffer.compare(Buffer.from(key), from) >= 0 && Buffer.compare(Buffer.from(key), to) < 0,
-          );
-          expect(inScope).toBe(chosen.some((p) => key.startsWith(p)) && own.some((p) => key.startsWith(p)));
-        },
-      ),
+      fc.property(selection, selection, rules, (chosen, own, list) => {
+        const mapping = parseKeyMapping({ map: list.map(({ from, to }) => `${from}=${to}`), addPrefix: 'n' });
+        const known = EVERY.filter((key) => isSelected(key, chosen) && isSelected(key, own));
+        const names = new Set(known.map((key) => mapping.mapKey(key).toString()));
+        const scope = known.length === 0 ? KeySet.nothing : extrasScope('prefixes', chosen, own, mapping);
+        for (const name of keysOf('ab', 1).map((key) => Buffer.concat([Buffer.from('n'), key]))) {
+          expect([name.toString(), scope.has(name)]).toEqual([name.toString(), names.has(name.toString())]);
+        }
+        expect(EVERY.some((key) => !key.toString().startsWith('n') && scope.has(key))).toBe(false);
+      }),
     );
   });
 });
+
+/** Every sequence of up to so many of these letters, but the empty one. */
+function keysOf(letters: string, length: number): Buffer[] {
+  const shorter = length === 1 ? [Buffer.alloc(0)] : [Buffer.alloc(0), ...keysOf(letters, length - 1)];
+  const all = shorter.flatMap((key) => [...letters].map((letter) => key.toString() + letter));
+  return [...new Set(all)].map((key) => Buffer.from(key));
+}

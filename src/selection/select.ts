@@ -1,7 +1,8 @@
 import { keepRecords, type RecordBatch } from '../model/batch.js';
 import type { KeySelection } from '../model/source.js';
 import { keyOf } from '../wire/keyvalue.js';
-import { startsWith, withoutCovered } from './prefix.js';
+import { KeySet } from './key-set.js';
+import { startsWith } from './prefix.js';
 
 /** True when the selection leaves nothing out. */
 export function selectsAll(selection: KeySelection): boolean {
@@ -14,17 +15,10 @@ export function isSelected(key: Buffer, selection: KeySelection): boolean {
   return selection.prefixes.length === 0 || selection.prefixes.some((prefix) => startsWith(key, prefix));
 }
 
-/**
- * What both selections want.
- *
- * @returns undefined when they have no key in common
- */
-export function intersectSelections(a: KeySelection, b: KeySelection): KeySelection | undefined {
-  const excludePrefixes = withoutCovered([...a.excludePrefixes, ...b.excludePrefixes]);
-  if (a.prefixes.length === 0) return { prefixes: b.prefixes, excludePrefixes };
-  if (b.prefixes.length === 0) return { prefixes: a.prefixes, excludePrefixes };
-  const both = a.prefixes.flatMap((p) => b.prefixes.flatMap((q) => (startsWith(p, q) ? [p] : startsWith(q, p) ? [q] : [])));
-  return both.length === 0 ? undefined : { prefixes: withoutCovered(both), excludePrefixes };
+/** What both selections want: nothing, where they have no key in common. */
+export function intersectSelections(a: KeySelection, b: KeySelection): KeySelection {
+  if (selectsAll(a)) return b;
+  return selectsAll(b) ? a : KeySet.of(a).intersect(KeySet.of(b)).selection();
 }
 
 /**
