@@ -19,7 +19,7 @@ export async function hashKvOf(path: string, options: HashKvOptions, run: RunCon
   }
   const bytes = await openFile(path);
   try {
-    return await hashKv(bytes, options, run);
+    return await hashKv(bytes, { ...options, path }, run);
   } finally {
     await bytes.close();
   }

@@ -16,7 +16,11 @@ import type { SourceRequest } from './source.js';
 export async function openSnapshot(request: SourceRequest, path: string, run: RunContext): Promise<Source> {
   const bytes = await openFile(path);
   try {
-    return await openSnapshotFile(bytes, { ...fileOptions(request), hash: request.skipHashCheck === true ? 'if-there' : 'required' }, run);
+    return await openSnapshotFile(
+      bytes,
+      { ...fileOptions(request), path, hash: request.skipHashCheck === true ? 'if-there' : 'required' },
+      run,
+    );
   } catch (thrown) {
     await bytes.close();
     throw thrown;

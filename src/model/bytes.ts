@@ -15,6 +15,8 @@ export interface ByteSource {
    * @throws FerryError `damaged` when the range is not all there
    */
   readInto?(target: Uint8Array, offset: number): Promise<void>;
+  /** Size and time of the last change as they are now, as text to be compared; left out where nobody else can write to it. */
+  stamp?(): Promise<string>;
   close(): Promise<void>;
 }
 

@@ -4,8 +4,8 @@ import { quietRun, type RunContext } from '../model/run.js';
 import { EVERYTHING } from '../model/source.js';
 import type { BackendView } from '../wire/backend.js';
 import { REVISION_KEY_BYTES } from '../wire/revision-key.js';
-import { refuseInUse } from './data-dir-in-use.js';
-import { findDataDir, snapDbFiles } from './data-dir-layout.js';
+import { watchMember, whileAtRest } from './at-rest.js';
+import { type DataDirLayout, findDataDir, snapDbFiles } from './data-dir-layout.js';
 import { type DataDirOptions, openDataDirV2 } from './data-dir-v2.js';
 import { openMember } from './data-dir-v3.js';
 
@@ -28,7 +28,15 @@ export async function dataDirApis(
   run: RunContext = quietRun(),
 ): Promise<DataDirApis> {
   const layout = await findDataDir(path, options.walDir);
-  await refuseInUse(layout, run.warn);
+  return whileAtRest(await watchMember(layout, run.warn), () => apisIn(layout, path, options, run));
+}
+
+async function apisIn(
+  layout: DataDirLayout,
+  path: string,
+  options: Pick<DataDirOptions, 'walDir' | 'includeUncommitted' | 'maxMemory'>,
+  run: RunContext,
+): Promise<DataDirApis> {
   const all = { ...options, location: path, selection: EVERYTHING };
   const v2 = await openDataDirV2(path, all, { ...run, warn: () => {} });
   await v2.close();

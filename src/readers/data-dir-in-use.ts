@@ -1,6 +1,5 @@
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
-import { type DataDirLayout, memberFiles } from './data-dir-layout.js';
 
 /** `1: OFDLCK ADVISORY  WRITE -1 fe:00:2278451 0 EOF`: a lock that is held (one waited for has `->`). */
 const HELD_LOCK = /^\d+: (?:FLOCK|OFDLCK|POSIX)\s+\S+\s+\S+\s+-?\d+\s+([0-9a-f]+):([0-9a-f]+):(\d+)\s/;
@@ -14,26 +13,32 @@ export interface ProcFiles {
 const PROC: ProcFiles = { locks: '/proc/locks', mountinfo: '/proc/self/mountinfo' };
 
 /**
- * Refuses a data dir that a running etcd holds. etcd locks `member/snap/db` (flock) and its WAL
+ * Refuses files that a running etcd holds, by whatever names they are reached: a lock belongs to the file itself, not to a
+ * name. etcd locks `member/snap/db` (flock) and its WAL
  * segments (open file description locks); both are read from the kernel's list, which leaves
  * nothing behind and cannot get in the way of an etcd that starts. Where there is no such list
- * (anything but Linux) nothing is checked, and a warning says so. Locks held over NFS by another
- * machine are not listed either.
+ * (anything but Linux) nothing is checked. Locks held over NFS by another machine, or in a container from outside of
+ * it, are not listed either: so whoever reads compares afterwards what a change would leave.
  *
+ * @param location what is read, for messages: the file itself, or the directory that has the files
+ * @returns false where locks cannot be seen
  * @throws FerryError `usage` when a lock is held: the command can be carried out once etcd is stopped
  */
-export async function refuseInUse(layout: DataDirLayout, warn: (message: string) => void, proc: ProcFiles = PROC): Promise<void> {
+export async function refuseInUse(location: string, files: readonly string[], proc: ProcFiles = PROC): Promise<boolean> {
   const locks = await optionalText(proc.locks);
-  if (locks === undefined) {
-    warn(`${layout.path}: cannot tell here whether a running etcd uses it; make sure that it is stopped`);
-    return;
-  }
+  if (locks === undefined) return false;
   const held = heldLocks(locks);
-  if (held.size === 0) return;
+  if (held.size === 0) return true;
   const mounts = parseMounts((await optionalText(proc.mountinfo)) ?? '');
-  for (const path of await memberFiles(layout)) {
-    if ((await lockNames(path, mounts)).some((name) => held.has(name))) throw inUse(layout, path);
+  for (const path of files) {
+    if ((await lockNames(path, mounts)).some((name) => held.has(name))) throw inUse(location, path);
   }
+  return true;
+}
+
+/** The warning where locks cannot be seen. */
+export function cannotSeeLocks(location: string): string {
+  return `${location}: cannot tell here whether a running etcd uses it; make sure that it is stopped`;
 }
 
 /** The files that locks are held on, as `major:minor:inode` in decimal. */
@@ -81,8 +86,8 @@ function parseMounts(mountinfo: string): Mount[] {
   return mounts.sort((a, b) => a.at.length - b.at.length);
 }
 
-function inUse(layout: DataDirLayout, path: string): FerryError {
-  return new FerryError('usage', `${layout.path} is in use: a process holds a lock on ${path}`, {
+function inUse(location: string, path: string): FerryError {
+  return new FerryError('usage', `${location} is in use: a process holds a lock on ${path === location ? 'it' : path}`, {
     hint: 'Stop the member first, or read the live cluster through its endpoint.',
   });
 }

@@ -15,8 +15,8 @@ import { walkTree } from '../replay/v2-walk.js';
 import { isSelected } from '../selection/select.js';
 import type { SnapshotMetadata } from '../wire/raft.js';
 import { openSnap } from '../wire/snap.js';
+import { watchMember, whileAtRest } from './at-rest.js';
 import { withFiles } from './data-dir-file.js';
-import { refuseInUse } from './data-dir-in-use.js';
 import { type DataDirLayout, findDataDir, snapFiles, walSegments } from './data-dir-layout.js';
 import { noteEndOfLog } from './data-dir-notes.js';
 
@@ -55,11 +55,11 @@ interface ReplayedStore {
 export async function openDataDirV2(path: string, options: DataDirOptions, run: RunContext): Promise<Source> {
   const startedAt = Date.now();
   const layout = await findDataDir(path, options.walDir);
-  await refuseInUse(layout, run.warn);
+  const watch = await watchMember(layout, run.warn);
   const notes = new NoteBook();
-  const { store, report, counts } = await replayV2(layout, options, notes, run);
+  const { store, report, counts } = await whileAtRest(watch, () => replayV2(layout, options, notes, run));
   // Nothing kept etcd from starting meanwhile.
-  await refuseInUse(layout, () => {});
+  await watch.check();
   noteReplay(notes, report, counts, options);
   noteAuth(notes, store);
   const estimatedRecords = noteNodes(notes, store, startedAt);

@@ -1,10 +1,9 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FerryError } from '../errors.js';
-import type { RecordBatch } from '../model/batch.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import type { Source } from '../model/source.js';
+import { delegate, type Source } from '../model/source.js';
 import { type ReplayReport, replayLog, tooLarge } from '../replay/raft-log.js';
 import { TailedBackend } from '../replay/v3-backend.js';
 import { readTailBase } from '../replay/v3-base.js';
@@ -14,8 +13,8 @@ import { type BackendView, EtcdBackend } from '../wire/backend.js';
 import { ENTRY_NORMAL, type RaftEntry, type SnapshotMetadata } from '../wire/raft.js';
 import { decodeV3Request, type V3Request } from '../wire/raft-v3.js';
 import { openSnap } from '../wire/snap.js';
+import { watchMember, whileAtRest } from './at-rest.js';
 import { DataDirFile, withFiles } from './data-dir-file.js';
-import { refuseInUse } from './data-dir-in-use.js';
 import { type DataDirLayout, findDataDir, snapDbFiles, snapFiles, walSegments } from './data-dir-layout.js';
 import { noteEndOfLog } from './data-dir-notes.js';
 import { type DataDirOptions, DEFAULT_MAX_MEMORY } from './data-dir-v2.js';
@@ -44,8 +43,8 @@ interface MemberBackend {
  */
 export async function openDataDirV3(path: string, options: DataDirV3Options, run: RunContext): Promise<Source> {
   const layout = await findDataDir(path, options.walDir);
-  await refuseInUse(layout, run.warn);
-  const member = await openMember(layout, options, run);
+  const watch = await watchMember(layout, run.warn);
+  const member = await whileAtRest(watch, () => openMember(layout, options, run));
   try {
     const { location, selection, tmpDir, revision, history, sortBudget } = options;
     const source = await openBackend(
@@ -58,9 +57,10 @@ export async function openDataDirV3(path: string, options: DataDirV3Options, run
         ...(sortBudget === undefined ? {} : { sortBudget }),
       },
       run,
+      watch,
     );
     source.notes.merge(member.notes.list());
-    return memberSource(source, layout, member.report);
+    return memberSource(source, member.report);
   } catch (thrown) {
     await member.file.close();
     throw thrown;
@@ -97,19 +97,8 @@ export async function openMember(layout: DataDirLayout, options: DataDirOptions,
   }
 }
 
-function memberSource(source: Source, layout: DataDirLayout, { metadata }: ReplayReport): Source {
-  return {
-    info: { ...source.info, ...metadata },
-    notes: source.notes,
-    leases: () => source.leases(),
-    auth: () => source.auth(),
-    records: async function* (): AsyncGenerator<RecordBatch> {
-      yield* source.records();
-      // Nothing kept etcd from starting meanwhile.
-      await refuseInUse(layout, () => {});
-    },
-    close: () => source.close(),
-  };
+function memberSource(source: Source, { metadata }: ReplayReport): Source {
+  return { ...delegate(source), info: { ...source.info, ...metadata } };
 }
 
 /** The newest `.snap` file that is whole: the WAL is read from its place on. */

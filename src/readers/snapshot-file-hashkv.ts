@@ -6,6 +6,7 @@ import { RecordSorter } from '../sort/sorter.js';
 import { EtcdBackend } from '../wire/backend.js';
 import { crc32c } from '../wire/crc32c.js';
 import { MainRevision } from '../wire/revision-key.js';
+import { ALWAYS_AT_REST, watchFile, whileAtRest } from './at-rest.js';
 import { type HashCheck, proveHash } from './snapshot-file.js';
 import { type LogPiece, readLog } from './snapshot-file-log.js';
 import { chosenRevision } from './snapshot-file-revision.js';
@@ -17,6 +18,8 @@ const KEY_AT = NUMBER_BYTES + 1;
 export interface HashKvOptions {
   /** The latest unless given. */
   readonly revision?: bigint;
+  /** Where the file lies, as in `SnapshotFileOptions`. */
+  readonly path?: string;
   /** An existing directory for what does not fit into memory; the system's unless given. */
   readonly tmpDir?: string;
   /** What is asked of the SHA-256 at the file's end; `if-there` unless given: the hash says nothing of the file itself. */
@@ -37,9 +40,16 @@ export interface HashKv {
  * server/storage/mvcc/hash.go). Two members agree when compaction revision and revision are the
  * same too.
  *
- * @throws FerryError `damaged`, `unknown-format`, `compacted`, `future-revision`
+ * @throws FerryError `damaged`, `usage` when a process holds a lock on the file, `unknown-format`, `compacted`, `future-revision`
  */
 export async function hashKv(bytes: ByteSource, options: HashKvOptions = {}, run: RunContext = quietRun()): Promise<HashKv> {
+  const watch = options.path === undefined ? ALWAYS_AT_REST : await watchFile(bytes, options.path, run.warn);
+  const found = await whileAtRest(watch, () => hashLog(bytes, options, run));
+  await watch.check();
+  return found;
+}
+
+async function hashLog(bytes: ByteSource, options: HashKvOptions, run: RunContext): Promise<HashKv> {
   const backend = await EtcdBackend.open(bytes);
   // A server that loads the file resumes a compaction that is scheduled and not finished (etcd server/storage/mvcc/kvstore.go, restore).
   const { compacted } = backend;

@@ -10,6 +10,7 @@ import { RecordSorter } from '../sort/sorter.js';
 import { type BackendView, EtcdBackend } from '../wire/backend.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 import { hasTrailer, proveTrailer } from '../wire/snapshot-trailer.js';
+import { ALWAYS_AT_REST, type AtRest, watchFile, whileAtRest } from './at-rest.js';
 import { historyOf } from './snapshot-file-history.js';
 import { keyspaceInto, usedLeasesOf } from './snapshot-file-keyspace.js';
 import { leasesInUse, UsedLeases } from './snapshot-file-leases.js';
@@ -33,6 +34,8 @@ export interface SnapshotFileOptions {
   /** The location as the user may see it. */
   readonly location: string;
   readonly selection: KeySelection;
+  /** Where the file lies, by any of its names: it is read only while no process has it locked, and as long as it does not change. */
+  readonly path?: string;
   /** The revision to read at; the latest unless given. */
   readonly revision?: bigint;
   /** What is asked of the SHA-256 at the file's end; `required` unless given. */
@@ -54,10 +57,12 @@ export interface SnapshotFileOptions {
  *
  * A lease in a file starts again when a server loads it, so its TTL counts from now.
  *
- * @throws FerryError `damaged`, `unknown-format`, `compacted`, `future-revision`
+ * @throws FerryError `damaged`, also when it changes while it is read; `usage` when a process holds a lock on it;
+ * `unknown-format`, `compacted`, `future-revision`
  */
 export async function openSnapshotFile(bytes: ByteSource, options: SnapshotFileOptions, run: RunContext): Promise<Source> {
-  return openBackend(bytes, await EtcdBackend.open(bytes), options, run);
+  const watch = options.path === undefined ? ALWAYS_AT_REST : await watchFile(bytes, options.path, run.warn);
+  return openBackend(bytes, await whileAtRest(watch, () => EtcdBackend.open(bytes)), options, run, watch);
 }
 
 /**
@@ -65,10 +70,17 @@ export async function openSnapshotFile(bytes: ByteSource, options: SnapshotFileO
  * is a stopped member's.
  *
  * @param bytes the file that the backend reads
+ * @param watch of what is read, from before it was opened
  */
-export async function openBackend(bytes: ByteSource, backend: BackendView, options: SnapshotFileOptions, run: RunContext): Promise<Source> {
+export async function openBackend(
+  bytes: ByteSource,
+  backend: BackendView,
+  options: SnapshotFileOptions,
+  run: RunContext,
+  watch: AtRest = ALWAYS_AT_REST,
+): Promise<Source> {
   const revision = chosenRevision(backend, options.revision, backend.compacted);
-  return new SnapshotFileSource(bytes, backend, revision, options, run);
+  return new SnapshotFileSource(bytes, backend, revision, options, run, watch);
 }
 
 class SnapshotFileSource implements Source {
@@ -78,14 +90,16 @@ class SnapshotFileSource implements Source {
   readonly #backend: BackendView;
   readonly #options: SnapshotFileOptions;
   readonly #run: RunContext;
+  readonly #watch: AtRest;
   readonly #closed = new AbortController();
   readonly #used: UsedLeases;
   readonly #sorter: RecordSorter | undefined;
   #proof: Promise<void> | undefined;
   #prepared: Promise<void> | undefined;
 
-  constructor(bytes: ByteSource, backend: BackendView, revision: bigint, options: SnapshotFileOptions, run: RunContext) {
+  constructor(bytes: ByteSource, backend: BackendView, revision: bigint, options: SnapshotFileOptions, run: RunContext, watch: AtRest) {
     this.#bytes = bytes;
+    this.#watch = watch;
     this.#backend = backend;
     this.#options = options;
     this.#run = { ...run, signal: AbortSignal.any([run.signal, this.#closed.signal]) };
@@ -111,13 +125,17 @@ class SnapshotFileSource implements Source {
 
   async auth(): Promise<AuthData | undefined> {
     await this.#prove();
-    return this.#backend.auth();
+    const auth = await whileAtRest(this.#watch, () => this.#backend.auth());
+    await this.#watch.check();
+    return auth;
   }
 
   async *records(): AsyncGenerator<RecordBatch> {
     await this.#prepare();
     if (this.#sorter !== undefined) yield* this.#sorter.batches();
-    else yield* historyOf(this.#backend, { revision: this.info.revision, selection: this.#options.selection }, this.#run);
+    else yield* this.#history();
+    // Nothing kept a process from opening the file meanwhile.
+    await this.#watch.check();
   }
 
   async close(): Promise<void> {
@@ -130,7 +148,7 @@ class SnapshotFileSource implements Source {
 
   /** Once: reads the log, sorts it, and knows the leases in use; meanwhile the file is proven. */
   #prepare(): Promise<void> {
-    this.#prepared ??= this.#readLog();
+    this.#prepared ??= whileAtRest(this.#watch, () => this.#readLog());
     return this.#prepared;
   }
 
@@ -141,6 +159,16 @@ class SnapshotFileSource implements Source {
     else await keyspaceInto(this.#backend, log, this.#sorter, this.#used, this.#run);
     await this.#used.finish();
     await proof;
+    await this.#watch.check();
+  }
+
+  async *#history(): AsyncGenerator<RecordBatch> {
+    const log = { revision: this.info.revision, selection: this.#options.selection };
+    try {
+      yield* historyOf(this.#backend, log, this.#run);
+    } catch (thrown) {
+      await whileAtRest(this.#watch, () => Promise.reject(thrown));
+    }
   }
 
   #prove(): Promise<void> {

@@ -36,6 +36,15 @@ export class FileBytes implements ByteSource {
     }
   }
 
+  async stamp(): Promise<string> {
+    try {
+      const { size, mtimeNs } = await this.#handle.stat({ bigint: true });
+      return `${size} bytes, ${mtimeNs} ns`;
+    } catch (thrown) {
+      throw FerryError.from(thrown, `looking at ${this.name}`);
+    }
+  }
+
   async close(): Promise<void> {
     await this.#handle.close();
   }

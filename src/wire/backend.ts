@@ -24,15 +24,20 @@ export interface BackendMeta {
 /** What readers use of a backend: the file alone, or the file with a WAL's tail applied to it. */
 export type BackendView = Pick<EtcdBackend, 'bolt' | 'meta' | 'revision' | 'compacted' | 'log' | 'leases' | 'auth'>;
 
+type Buckets = Awaited<ReturnType<BoltFile['buckets']>>;
+
 /** etcd's v3 backend: the buckets of a snapshot file or of `member/snap/db`. */
 export class EtcdBackend {
   readonly bolt: BoltFile;
   readonly meta: BackendMeta;
   /** The store's revision when the file was made: of the last change or the last compaction, at least 1. */
   readonly revision: bigint;
-  readonly #buckets: Awaited<ReturnType<BoltFile['buckets']>>;
+  readonly #buckets: Buckets;
+  /** Key of the last change, as found when the file was opened. */
+  readonly #last: Buffer | undefined;
 
-  private constructor(bolt: BoltFile, buckets: Awaited<ReturnType<BoltFile['buckets']>>, meta: BackendMeta, revision: bigint) {
+  private constructor(bolt: BoltFile, buckets: Buckets, meta: BackendMeta, last: Buffer | undefined, revision: bigint) {
+    this.#last = last;
     this.bolt = bolt;
     this.#buckets = buckets;
     this.meta = meta;
@@ -53,7 +58,7 @@ export class EtcdBackend {
     const last = await bolt.lastKey(key, 'key');
     const marks = [1n, meta.finishedCompactRevision ?? 0n, meta.scheduledCompactRevision ?? 0n];
     if (last !== undefined) marks.push(inFile(source.name, () => decodeRevisionKey(last).main));
-    return new EtcdBackend(bolt, buckets, meta, largest(marks));
+    return new EtcdBackend(bolt, buckets, meta, last, largest(marks));
   }
 
   /** Revisions below this one are compacted; 0n when none are. */
@@ -61,9 +66,20 @@ export class EtcdBackend {
     return largest([this.meta.finishedCompactRevision ?? 0n, this.meta.scheduledCompactRevision ?? 0n]);
   }
 
-  /** The log of changes: revision keys and `mvccpb.KeyValue` messages. A run is valid until the next is asked for. */
-  log(): AsyncGenerator<BoltRun> {
-    return this.#runs('key');
+  /**
+   * The log of changes: revision keys and `mvccpb.KeyValue` messages. A run is valid until the next is asked for.
+   *
+   * @throws FerryError `damaged`, also when it ends with another change than the one that told the revision: someone writes to the file
+   */
+  async *log(): AsyncGenerator<BoltRun> {
+    let last: Buffer | undefined;
+    for await (const run of this.#runs('key')) {
+      if (run.count > 0) last = Buffer.from(run.bytes.subarray(run.keys[run.count - 1], run.values[run.count - 1]));
+      yield run;
+    }
+    if (last === undefined ? this.#last === undefined : this.#last?.equals(last)) return;
+    const shown = (key: Buffer | undefined): string => (key === undefined ? 'no change' : `change ${key.toString('hex')}`);
+    throw boltDamage(this.bolt.source.name, `its log ends with ${shown(last)}, and ended with ${shown(this.#last)} when it was opened`);
   }
 
   /** All leases, in order of their ids as unsigned integers: negative ones last. */
@@ -116,7 +132,7 @@ export function inFile<T>(name: string, read: () => T): T {
   }
 }
 
-async function readMeta(bolt: BoltFile, buckets: Awaited<ReturnType<BoltFile['buckets']>>): Promise<BackendMeta> {
+async function readMeta(bolt: BoltFile, buckets: Buckets): Promise<BackendMeta> {
   const values = new Map<string, Buffer>();
   for (const name of ['meta', 'cluster']) {
     const bucket = buckets.get(name);

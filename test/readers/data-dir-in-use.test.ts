@@ -2,7 +2,8 @@ import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { heldLocks, refuseInUse } from '../../src/readers/data-dir-in-use.js';
+import { watchMember } from '../../src/readers/at-rest.js';
+import { heldLocks } from '../../src/readers/data-dir-in-use.js';
 
 const root = mkdtempSync(join(tmpdir(), 'etcdferry-locks-'));
 const layout = { path: root, snapDir: join(root, 'snap'), walDir: join(root, 'wal') };
@@ -22,7 +23,7 @@ async function check(locks: string | undefined, mountinfo = ''): Promise<string[
   if (locks !== undefined) writeFileSync(files.locks, locks);
   writeFileSync(files.mountinfo, mountinfo);
   const warnings: string[] = [];
-  await refuseInUse(layout, (message) => warnings.push(message), files);
+  await watchMember(layout, (message) => warnings.push(message), files);
   return warnings;
 }
 
