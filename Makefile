@@ -38,8 +38,8 @@ check: dist/.built ## formatter, linter (with the rooms' order), types, unused c
 test: dist/.built .cache/etcd/.fetched .cache/tools/.fetched ## all tests, against every etcd found (about 10 minutes on 2 cores)
 	npm run --silent test
 
-soak: dist/.built .cache/etcd/.fetched .cache/tools/.fetched ## the long rounds of the same tests
-	SOAK=1 npm run --silent test
+soak: dist/.built .cache/etcd/.fetched .cache/tools/.fetched ## the long rounds of the same tests, hours in all; PART (faults, fuzz, kills, properties, combinations) chooses, "make soak PART=list" tells what they are
+	test/support/soak.sh $(PART)
 
 bench: dist/.built .cache/etcd/.fetched ## measure beside etcdctl and curl, in pairs; BENCH (live-v3, live-v2, files, kubernetes), BENCH_RUNS, BENCH_KEYS, BENCH_NODES choose
 	npm run --silent bench

@@ -1,0 +1,121 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type EtcdBinaries, EtcdServer } from '../support/etcd.js';
+import { type AgeKey, ageKey } from '../support/tools.js';
+import { v3 } from '../support/v3-workload.js';
+import type { Entry, Key } from './model.js';
+import { writeEncryptionConfiguration } from './sealing.js';
+
+/** What stands in a target: a lease by its granted TTL. */
+export type Observed = ReadonlyMap<Key, { readonly value: string; readonly ttl?: number; readonly leaseId?: string }>;
+
+/** One real etcd that combination after combination uses, told by etcd's own JSON gateway. */
+export class V3Ground {
+  readonly server: EtcdServer;
+  #compacted = 0;
+
+  constructor(server: EtcdServer) {
+    this.server = server;
+  }
+
+  get endpoint(): string {
+    return this.server.endpoint;
+  }
+
+  /** Removes all there is, leases too, and forgets the revisions before. */
+  async wipe(): Promise<void> {
+    const { leases = [] } = (await this.#call('lease/leases', {})) as { leases?: { ID: string }[] };
+    for (const { ID } of leases) await this.#call('lease/revoke', { ID });
+    const answer = (await this.#call('kv/deleterange', { key: base64('\0'), range_end: base64('\0') })) as { header: { revision: string } };
+    const revision = Number(answer.header.revision);
+    if (revision < this.#compacted + 500) return;
+    await this.#call('kv/compaction', { revision: String(revision) });
+    this.#compacted = revision;
+  }
+
+  /** Writes keys and grants their leases. */
+  async fill(contents: Iterable<readonly [Key, Entry]>): Promise<void> {
+    for (const [key, { value, lease }] of contents) {
+      if (lease !== undefined) await this.#grant(lease.id, lease.ttl);
+      const put = { key: base64(key), value: base64(value), ...(lease === undefined ? {} : { lease: lease.id }) };
+      await this.#call('kv/put', put);
+    }
+  }
+
+  async #grant(id: string, ttl: number): Promise<void> {
+    const { grantedTTL } = (await v3(this.endpoint, 'lease/timetolive', { ID: id })) as { grantedTTL?: string };
+    if (grantedTTL === undefined) await this.#call('lease/grant', { ID: id, TTL: String(ttl) });
+  }
+
+  async observe(): Promise<Observed> {
+    const { kvs = [] } = (await this.#call('kv/range', { key: base64('\0'), range_end: base64('\0') })) as { kvs?: GatewayRecord[] };
+    const ttls = new Map<string, number>();
+    const seen = new Map<Key, { value: string; ttl?: number; leaseId?: string }>();
+    for (const { key, value = '', lease } of kvs) {
+      if (lease !== undefined && !ttls.has(lease)) ttls.set(lease, await this.#grantedTtl(lease));
+      seen.set(latin1(key), { value: latin1(value), ...(lease === undefined ? {} : { ttl: ttls.get(lease) as number, leaseId: lease }) });
+    }
+    return seen;
+  }
+
+  async revision(): Promise<string> {
+    const answer = (await this.#call('kv/range', { key: base64('\0'), count_only: true })) as { header: { revision: string } };
+    return answer.header.revision;
+  }
+
+  async #grantedTtl(lease: string): Promise<number> {
+    const { grantedTTL = '-1' } = (await this.#call('lease/timetolive', { ID: lease })) as { grantedTTL?: string };
+    return Number(grantedTTL);
+  }
+
+  async #call(method: string, body: Record<string, unknown>): Promise<Record<string, unknown>> {
+    const answer = await v3(this.endpoint, method, body);
+    if (answer.error !== undefined) throw new Error(`${method} ${JSON.stringify(body)}: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+}
+
+interface GatewayRecord {
+  readonly key: string;
+  readonly value?: string;
+  readonly lease?: string;
+}
+
+/** All that combinations share: servers, keys, a directory. */
+export interface Ground extends AsyncDisposable {
+  readonly sources: readonly V3Ground[];
+  readonly targets: readonly V3Ground[];
+  readonly directory: string;
+  readonly age: AgeKey;
+  readonly encryption: string;
+}
+
+/** Starts two etcds of every version given. */
+export async function startGround(versions: readonly EtcdBinaries[]): Promise<Ground> {
+  const directory = mkdtempSync(join(tmpdir(), 'etcdferry-combinations-'));
+  const start = async (etcd: EtcdBinaries): Promise<V3Ground> =>
+    new V3Ground(await EtcdServer.start(etcd, { args: ['--snapshot-count', '500'] }));
+  const [sources, targets] = await Promise.all([Promise.all(versions.map(start)), Promise.all(versions.map(start))]);
+  const encryption = join(directory, 'encryption.yaml');
+  writeEncryptionConfiguration(encryption);
+  return {
+    sources,
+    targets,
+    directory,
+    age: await ageKey(join(directory, 'key.txt')),
+    encryption,
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([...sources, ...targets].map(({ server }) => server.stop()));
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+function base64(text: string): string {
+  return Buffer.from(text, 'latin1').toString('base64');
+}
+
+function latin1(text: string): string {
+  return Buffer.from(text, 'base64').toString('latin1');
+}

@@ -1,0 +1,183 @@
+import type { Chance } from './chance.js';
+import { type Contents, type Entry, type Key, KINDS, type Lease, PREFIXES, type Rename, type RestoreFlags, type Select } from './model.js';
+import { seal } from './sealing.js';
+
+/** A key and what it holds, by words that are easy to read in a failure. */
+export interface KeyPlan {
+  readonly key: Key;
+  /** `json`: a Kubernetes object as its key tells; `aesgcm`, `aescbc`: the same, sealed; anything else: itself. */
+  readonly value: string;
+  /** Which of LEASES; none when left out. */
+  readonly lease?: number;
+}
+
+export type Step =
+  | {
+      readonly do: 'backup';
+      readonly form: 'archive' | 'encrypted' | 'repository';
+      readonly select: Select;
+      readonly via: 'range' | 'snapshot';
+    }
+  | { readonly do: 'file'; readonly form: 'snapshot' | 'raw-db' | 'data-dir' }
+  | { readonly do: 'to-db'; readonly select: Select; readonly rename: Rename; readonly reencrypt: boolean }
+  | { readonly do: 'restore'; readonly flags: RestoreFlags; readonly target: readonly KeyPlan[]; readonly dryRun: boolean }
+  | { readonly do: 'diff'; readonly select: Select; readonly leases: boolean; readonly other: readonly KeyPlan[] }
+  | { readonly do: 'verify'; readonly depth: 'segments' | 'records'; readonly against?: readonly KeyPlan[] }
+  | { readonly do: 'ls'; readonly select: Select }
+  | { readonly do: 'get'; readonly key: Key };
+
+/** All that one combination is: it can be printed, made smaller, and made again. */
+export interface Plan {
+  /** Which of the etcds found the source is, and which the target. */
+  readonly etcds: readonly [source: number, target: number];
+  readonly keys: readonly KeyPlan[];
+  readonly steps: readonly Step[];
+}
+
+/** Ids and granted TTLs (seconds): far apart, and long enough for any round. The target may have an id with another TTL. */
+export const LEASES = [
+  { id: '1001', ttl: 300 },
+  { id: '1002', ttl: 900 },
+  { id: '1003', ttl: 5000 },
+  { id: '1001', ttl: 5000 },
+] as const;
+
+const PENDING_ALLOW_EMPTY = false;
+const PLAIN = ['/a/1', '/a/2', '/a/b/1', '/a/b/2', '/ab', '/b/1', '/b/2', '/b/b/1', '/c', 'x', '/a/b', '\xff\xfe'];
+const OBJECTS = [
+  ...['/registry/configmaps/n1/c1', '/registry/configmaps/n2/c1', '/registry/configmaps/n1/c2', '/registry/secrets/n1/s1'],
+  ...['/registry/secrets/n2/s2', '/registry/namespaces/n1', '/k8s/secrets/n1/s1', '/k8s/configmaps/n1/c1'],
+];
+const OWN = [
+  ...['/registry/leases/n1/l1', '/registry/events/n1/e1', '/registry/masterleases/10.0.0.1', '/k8s/leases/n1/l1'],
+  ...['/k8s/masterleases/10.0.0.2', 'compact_rev_key', '/b/compact_rev_key', '/registry/peerserverleases/p'],
+];
+
+/** What a key of a plan holds, as the model knows it. */
+export function entryOf({ key, value, lease }: KeyPlan): Entry {
+  const held = lease === undefined ? {} : { lease: LEASES[lease] as Lease };
+  const [, , resource = '', ...rest] = key.split('/');
+  const kind = KINDS[resource];
+  if (!/^(json2?|aesgcm|aescbc)$/.test(value) || kind === undefined) return { value, ...held };
+  const namespace = rest.length > 1 ? { namespace: rest[0] as string } : {};
+  const labels = value === 'json2' ? { labels: { changed: 'yes' } } : {};
+  const plain = JSON.stringify({ kind, apiVersion: 'v1', metadata: { name: rest.at(-1), ...namespace, ...labels } });
+  if (value.startsWith('json')) return { value: plain, object: { kind, ...namespace }, ...held };
+  const how = value === 'aesgcm' ? 'aesgcm' : 'aescbc';
+  return { value: seal(how, key, plain), sealed: { plain, bound: how === 'aesgcm' }, ...held };
+}
+
+export function contentsOf(keys: readonly KeyPlan[]): Contents {
+  return new Map(keys.map((plan) => [plan.key, entryOf(plan)]));
+}
+
+/** A random combination: a source, what is made of it, and what is done with that. */
+export function planOf(chance: Chance, etcds: number): Plan {
+  const kubernetes = chance.percent(50);
+  const keys = keyPlans(chance, 2 + chance.below(8), kubernetes);
+  const steps: Step[] = [];
+  if (chance.percent(35)) steps.push({ do: 'file', form: chance.pick(['snapshot', 'snapshot', 'raw-db', 'data-dir']) });
+  else if (chance.percent(95)) steps.push(backupStep(chance, kubernetes));
+  for (let more = 1 + chance.below(3); more > 0; more--) steps.push(anyStep(chance, kubernetes));
+  if (chance.percent(70)) steps.push(restoreStep(chance, kubernetes));
+  return { etcds: [chance.below(etcds), chance.below(etcds)], keys, steps };
+}
+
+function anyStep(chance: Chance, kubernetes: boolean): Step {
+  const kind = chance.below(20);
+  if (kind < 3) return backupStep(chance, kubernetes);
+  if (kind < 6) return { do: 'to-db', select: select(chance, kubernetes, 50), rename: rename(chance, 40), reencrypt: chance.percent(20) };
+  if (kind < 12) return restoreStep(chance, kubernetes);
+  if (kind < 15) {
+    return {
+      do: 'diff',
+      select: select(chance, kubernetes, 50),
+      leases: chance.percent(30),
+      other: keyPlans(chance, chance.below(8), kubernetes),
+    };
+  }
+  if (kind < 17) return verifyStep(chance, kubernetes);
+  if (kind < 19) return { do: 'ls', select: select(chance, kubernetes, 60) };
+  return { do: 'get', key: chance.pick(kubernetes ? OBJECTS : PLAIN.slice(0, -1)) };
+}
+
+function backupStep(chance: Chance, kubernetes: boolean): Step {
+  const form = chance.pick(['archive', 'archive', 'encrypted', 'repository'] as const);
+  return { do: 'backup', form, select: select(chance, kubernetes, 50), via: chance.pick(['range', 'snapshot']) };
+}
+
+function verifyStep(chance: Chance, kubernetes: boolean): Step {
+  const depth = chance.pick(['segments', 'records'] as const);
+  if (chance.percent(50)) return { do: 'verify', depth };
+  return { do: 'verify', depth, against: keyPlans(chance, chance.below(10), kubernetes) };
+}
+
+function restoreStep(chance: Chance, kubernetes: boolean): Step {
+  const chosen = select(chance, kubernetes, 60);
+  const target = chance.percent(30) ? [] : keyPlans(chance, chance.below(9), kubernetes);
+  const flags: RestoreFlags = {
+    select: chosen,
+    rename: rename(chance, 35, chosen),
+    onConflict: chance.pick(['fail', 'skip', 'overwrite', 'overwrite']),
+    leaseTtl: chance.percent(70) ? 'granted' : chance.pick(['remaining', 'deadline', 'drop']),
+    deleteExtra: chance.percent(chosen.prefixes.length > 0 ? 50 : 5),
+    includeRuntime: kubernetes && chance.percent(20),
+    reencrypt: kubernetes && chance.percent(25),
+  };
+  return { do: 'restore', flags, target, dryRun: chance.percent(25) };
+}
+
+function keyPlans(chance: Chance, count: number, kubernetes: boolean): KeyPlan[] {
+  const own = kubernetes ? chance.some(OWN, chance.below(4)) : [];
+  const names = kubernetes ? [...PLAIN.slice(0, 6), ...OBJECTS, ...OBJECTS] : PLAIN;
+  const keys = new Set([...chance.some(names, count), ...own]);
+  // An id that the source has, now and then with another TTL.
+  const leases = chance.percent(70) ? [0, 1, 2] : [1, 2, 3];
+  return [...keys].map((key) => keyPlan(chance, key, leases));
+}
+
+function keyPlan(chance: Chance, key: Key, leases: readonly number[]): KeyPlan {
+  const lease = chance.percent(/masterleases|events/.test(key) ? 70 : 25) ? { lease: chance.pick(leases) } : {};
+  if (/\/(secrets)\//.test(key)) return { key, value: chance.pick(['json', 'aesgcm', 'aesgcm', 'aescbc']), ...lease };
+  if (OBJECTS.includes(key) || /(leases|events)\/n1/.test(key)) return { key, value: chance.pick(['json', 'json', 'json2']), ...lease };
+  return { key, value: chance.pick(['one', 'two', '']), ...lease };
+}
+
+function select(chance: Chance, kubernetes: boolean, percent: number): Select {
+  const known = kubernetes ? PREFIXES : PREFIXES.slice(0, 10);
+  const objects = kubernetes && chance.percent(20);
+  return {
+    prefixes: chance.few(known, percent),
+    excludes: chance.few(known.slice(2), percent / 4),
+    kinds: objects ? chance.few(['ConfigMap', 'Secret', 'Namespace', 'Lease'], 70) : [],
+    namespaces: objects ? chance.few(['n1', 'n2', 'n9'], 60) : [],
+    allowEmpty: PENDING_ALLOW_EMPTY && chance.percent(15),
+  };
+}
+
+const MAPS: readonly (readonly [from: Key, to: Key])[] = [
+  ['/a/', '/b/'],
+  ['/a/', '/z/'],
+  ['/a/b/', '/a/'],
+  ['/b/', '/registry/leases/n1/'],
+  ['/registry/', '/k8s/'],
+  ['/k8s/', '/registry/'],
+  ['/a', '/a'],
+  ['/b/', ''],
+  ['/registry/secrets/', '/registry/configmaps/'],
+  ['x', 'compact_rev_key'],
+  ['/', '/r/'],
+];
+
+/** @param chosen what is chosen by then: a prefix is stripped mostly off keys that have it */
+function rename(chance: Chance, percent: number, chosen?: Select): Rename {
+  if (!chance.percent(percent)) return { maps: [], strip: '', add: '' };
+  const maps = chance.percent(70) ? chance.few(MAPS, 90) : [];
+  const fits = chosen?.prefixes.length === 1 && chance.percent(80) ? chosen.prefixes : ['/', '/a/', '/registry'];
+  const strip = chance.percent(25) ? chance.pick(fits) : '';
+  return { maps: uniqueSources(maps), strip, add: chance.percent(35) ? chance.pick(['/z', '/a/', '/registry', '/k8s']) : '' };
+}
+
+function uniqueSources(maps: readonly (readonly [Key, Key])[]): (readonly [Key, Key])[] {
+  return maps.filter(([from], i) => maps.findIndex(([other]) => other === from) === i);
+}
