@@ -2,6 +2,7 @@ import { Agent, type Dispatcher } from 'undici';
 import { FerryError } from '../errors.js';
 import { unlessAborted } from '../model/run.js';
 import type { ClusterOptions } from './options.js';
+import { AnswerClock, ServerClock } from './v2-clock.js';
 import { errorForConnection } from './v2-errors.js';
 
 /** Redirects followed for one request; etcd needs one, to the leader. */
@@ -25,6 +26,8 @@ export interface V2Answer {
   readonly endpoint: string;
   readonly status: number;
   header(name: string): string | undefined;
+  /** Sets the answer's expirations right, where the server's clock is another than this machine's. */
+  readonly clock: AnswerClock;
   /** The body; every failure a FerryError. */
   chunks(): AsyncIterable<Buffer>;
   /** The whole of a short body (cut at 1 MiB). */
@@ -40,6 +43,9 @@ export class V2Http {
   readonly #authorization: string | undefined;
   readonly #options: ClusterOptions;
   #current = 0;
+  /** By origin. */
+  readonly #clocks = new Map<string, ServerClock>();
+  #lastClock: ServerClock | undefined;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -91,6 +97,11 @@ export class V2Http {
     throw new FerryError('unreachable', `no endpoint gives an answer: ${failures.map((error) => error.message).join('; ')}`, hint);
   }
 
+  /** Nanoseconds that the clock of the server that answered last is ahead of this machine's; 0n where they are not apart. */
+  get clockOffset(): bigint {
+    return this.#lastClock?.offset ?? 0n;
+  }
+
   async close(): Promise<void> {
     await this.#agent.destroy();
   }
@@ -99,9 +110,11 @@ export class V2Http {
     let at = endpoint;
     let target = request.target;
     for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
+      const sentAt = Date.now();
       const response = await this.#send(at, target, request);
+      const clock = this.#clockOf(at, response, sentAt);
       const location = response.headers.location;
-      if (response.statusCode < 300 || response.statusCode > 399 || typeof location !== 'string') return answerOf(at, response);
+      if (response.statusCode < 300 || response.statusCode > 399 || typeof location !== 'string') return answerOf(at, response, clock);
       await drain(at, response);
       const next = redirected(at, target, location);
       at = next.origin;
@@ -110,6 +123,15 @@ export class V2Http {
     throw new FerryError('unreachable', `${endpoint} redirects more than ${MOST_REDIRECTS} times, last to ${at}${pathOf(target)}`, {
       hint: 'Does the cluster have a leader, and do its members advertise their own client URLs?',
     });
+  }
+
+  #clockOf(origin: string, { headers: { date } }: Dispatcher.ResponseData, sentAt: number): AnswerClock {
+    const clock = this.#clocks.get(origin) ?? new ServerClock();
+    this.#clocks.set(origin, clock);
+    this.#lastClock = clock;
+    const times = { sentAt, receivedAt: Date.now() };
+    clock.seeDate(typeof date === 'string' ? date : undefined, times);
+    return new AnswerClock(clock, times);
   }
 
   async #send(origin: string, target: string, request: V2Request): Promise<Dispatcher.ResponseData> {
@@ -134,9 +156,10 @@ export class V2Http {
   }
 }
 
-function answerOf(endpoint: string, response: Dispatcher.ResponseData): V2Answer {
+function answerOf(endpoint: string, response: Dispatcher.ResponseData, clock: AnswerClock): V2Answer {
   return {
     endpoint,
+    clock,
     status: response.statusCode,
     header: (name) => {
       const value = response.headers[name];

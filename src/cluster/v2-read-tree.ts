@@ -12,6 +12,8 @@ export interface ReadTree {
   readonly notes: NoteBook;
   readonly index: bigint;
   readonly clusterId: bigint | undefined;
+  /** Nanoseconds that the server's clock is ahead, as far as expirations were corrected for it. */
+  readonly clockOffset: bigint;
 }
 
 /** Where one tree is read from, and what of it is wanted. */
@@ -28,11 +30,11 @@ export async function readTree(request: TreeRequest, run: RunContext): Promise<R
   const { cluster, path, selects, tmpDir, now } = request;
   return cluster.readTree(
     path,
-    async ({ body, index, clusterId }) => {
+    async ({ body, index, clusterId, clock }) => {
       const spool = await NodeSpool.create(tmpDir);
       try {
         const notes = new NoteBook();
-        const spooler = new TreeSpooler(spool, notes, { selects, now: BigInt(now) * 1_000_000n });
+        const spooler = new TreeSpooler(spool, notes, { selects, now: BigInt(now) * 1_000_000n, clock });
         const parser = new TreeParser(spooler);
         let bytes = 0;
         for await (const chunk of body) {
@@ -43,7 +45,7 @@ export async function readTree(request: TreeRequest, run: RunContext): Promise<R
         }
         parser.end();
         await spool.flush({ all: true });
-        return { path, spool, notes, index, clusterId };
+        return { path, spool, notes, index, clusterId, clockOffset: clock.offset };
       } catch (thrown) {
         await spool.close();
         throw thrown;

@@ -2,6 +2,7 @@ import { FerryError } from '../errors.js';
 import type { TreeNode } from '../model/node.js';
 import type { NoteBook } from '../model/note.js';
 import { compareTreePaths } from '../model/tree-path.js';
+import { type AnswerClock, offsetText } from './v2-clock.js';
 import type { ParsedNode, TreeHandler } from './v2-tree-parser.js';
 
 /** Where nodes go; `NodeSpool` says what each method does. */
@@ -14,8 +15,10 @@ export interface NodeSink {
 export interface SpoolerOptions {
   /** Whether a path is wanted. */
   readonly selects: (path: Buffer) => boolean;
-  /** Now, in nanoseconds since the Unix epoch: what expired before is noted. */
+  /** Now, in nanoseconds since the Unix epoch: what expired before is noted, where the answer does not tell what is left. */
   readonly now: bigint;
+  /** Sets expirations right. */
+  readonly clock: AnswerClock;
 }
 
 /** Number of a directory that is not spooled: the root, one that is not selected. */
@@ -40,6 +43,7 @@ export class TreeSpooler implements TreeHandler {
   #unnamed = 0;
   #last = Buffer.alloc(256);
   #lastLength = 0;
+  #isClockNoted = false;
 
   constructor(spool: NodeSink, notes: NoteBook, options: SpoolerOptions) {
     this.#spool = spool;
@@ -48,8 +52,9 @@ export class TreeSpooler implements TreeHandler {
   }
 
   enter(node: ParsedNode): void {
-    const { path, expiration } = node;
-    if (this.#takes(node)) this.#open.push({ number: this.#spool.appendPending(path, expiration) });
+    const { path } = node;
+    const expiration = this.#options.clock.endOf(node.expiration, node.ttl);
+    if (this.#takes(node, expiration)) this.#open.push({ number: this.#spool.appendPending(path, expiration) });
     else this.#open.push({ number: NONE, ...(expiration !== 0n && !node.pathReplaced ? { path: Buffer.from(path), expiration } : {}) });
     if (node.pathReplaced && this.#unnamed === 0) this.#unnamed = this.#open.length;
   }
@@ -61,14 +66,15 @@ export class TreeSpooler implements TreeHandler {
   }
 
   leaf(node: ParsedNode, createdIndex: bigint, modifiedIndex: bigint): void {
-    if (!this.#takes(node)) return;
+    const expiration = this.#options.clock.endOf(node.expiration, node.ttl);
+    if (!this.#takes(node, expiration)) return;
     if (node.valueReplaced) this.#noteValue(node.path);
-    const { path, dir, value, expiration } = node;
+    const { path, dir, value } = node;
     this.#spool.appendNode({ path, dir, value, createdIndex, modifiedIndex, expiration });
   }
 
   /** Whether the node is to be spooled. */
-  #takes(node: ParsedNode): boolean {
+  #takes(node: ParsedNode, expiration: bigint): boolean {
     const { path } = node;
     if (path.length === 0) return false;
     if (node.pathReplaced || this.#unnamed > 0) {
@@ -79,10 +85,10 @@ export class TreeSpooler implements TreeHandler {
       return false;
     }
     this.#checkOrder(path);
-    const { selects, now } = this.#options;
+    const { selects } = this.#options;
     if (!selects(path)) return false;
     this.#takeAbove();
-    if (node.expiration !== 0n && node.expiration <= now) this.#noteExpired(path);
+    if (expiration !== 0n) this.#noteExpiring(node, expiration);
     return true;
   }
 
@@ -110,7 +116,17 @@ export class TreeSpooler implements TreeHandler {
     this.#notes.add('value-not-utf8', message, { lossy: true, example: path.toString() });
   }
 
-  #noteExpired(path: Buffer): void {
+  #noteClock(offset: bigint): void {
+    const message = "expirations set right, because the server's clock and that of this machine are apart";
+    this.#notes.add('source-clock-apart', message, this.#isClockNoted ? {} : { example: offsetText(offset) });
+    this.#isClockNoted = true;
+  }
+
+  /** What is left by the server's own account decides whether a node has expired. */
+  #noteExpiring({ path, ttl }: ParsedNode, expiration: bigint): void {
+    const { clock, now } = this.#options;
+    if (clock.offset !== 0n) this.#noteClock(clock.offset);
+    if (ttl > 0 || (ttl === 0 && expiration > now)) return;
     this.#notes.add('expired-node', 'nodes that had expired when they were read', { example: path.toString() });
   }
 }

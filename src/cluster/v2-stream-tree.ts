@@ -2,6 +2,7 @@ import type { RecordBatch } from '../model/batch.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { inContext, type TreeAnswer } from './v2.js';
+import type { AnswerClock } from './v2-clock.js';
 import { NodeQueue } from './v2-node-queue.js';
 import type { TreeRequest } from './v2-read-tree.js';
 import { TreeSpooler } from './v2-spooler.js';
@@ -16,6 +17,8 @@ const BATCH_BYTES = 256 * 1024;
 export interface TreeStream {
   readonly index: bigint;
   readonly clusterId: bigint | undefined;
+  /** Nanoseconds that the server's clock is ahead, as far as expirations were corrected for it so far. */
+  readonly clockOffset: bigint;
   /** Complete once `batches()` has ended. */
   readonly notes: NoteBook;
   /**
@@ -54,19 +57,25 @@ class AnswerStream implements TreeStream {
   readonly clusterId: bigint | undefined;
   readonly notes = new NoteBook();
   readonly #endpoint: string;
+  readonly #clock: AnswerClock;
   readonly #chunks: AsyncIterator<Buffer>;
   readonly #queue = new NodeQueue();
   readonly #parser: TreeParser;
   readonly #signal: AbortSignal;
   #ended = false;
 
-  constructor({ index, clusterId, endpoint, body }: TreeAnswer, { selects, now }: Omit<TreeRequest, 'tmpDir'>, signal: AbortSignal) {
+  constructor({ index, clusterId, endpoint, clock, body }: TreeAnswer, { selects, now }: Omit<TreeRequest, 'tmpDir'>, signal: AbortSignal) {
     this.#signal = signal;
     this.index = index;
     this.clusterId = clusterId;
     this.#endpoint = endpoint;
+    this.#clock = clock;
     this.#chunks = body[Symbol.asyncIterator]();
-    this.#parser = new TreeParser(new TreeSpooler(this.#queue, this.notes, { selects, now: BigInt(now) * 1_000_000n }));
+    this.#parser = new TreeParser(new TreeSpooler(this.#queue, this.notes, { selects, now: BigInt(now) * 1_000_000n, clock }));
+  }
+
+  get clockOffset(): bigint {
+    return this.#clock.offset;
   }
 
   /** Takes the first part of the answer, all of a small one. */

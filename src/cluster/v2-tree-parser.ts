@@ -12,8 +12,10 @@ export interface ParsedNode {
   value: Buffer;
   /** True when the value held such a byte; it stands there as U+FFFD. */
   valueReplaced: boolean;
-  /** Nanoseconds since the Unix epoch; 0n when permanent. */
+  /** Nanoseconds since the Unix epoch, by the server's clock; 0n when permanent. */
   expiration: bigint;
+  /** Seconds left when the answer was made; 0 where it does not tell. */
+  ttl: number;
 }
 
 /** Told of every node, in the order of the answer: parents before children. */
@@ -67,7 +69,7 @@ export class TreeParser {
   readonly #created: bigint[] = [];
   readonly #modified: bigint[] = [];
   /** Fields of the innermost open node. */
-  readonly #node: ParsedNode = { path: EMPTY, pathReplaced: false, dir: false, value: EMPTY, valueReplaced: false, expiration: 0n };
+  readonly #node: ParsedNode = { path: EMPTY, pathReplaced: false, dir: false, value: EMPTY, valueReplaced: false, expiration: 0n, ttl: 0 };
   #pathScratch: Buffer = Buffer.allocUnsafe(1024);
   #spare: Buffer = Buffer.allocUnsafe(1024);
 
@@ -167,6 +169,7 @@ export class TreeParser {
     node.value = EMPTY;
     node.valueReplaced = false;
     node.expiration = 0n;
+    node.ttl = 0;
     this.#entered.push(false);
     this.#created.push(0n);
     this.#modified.push(0n);
@@ -316,6 +319,7 @@ export class TreeParser {
     if (this.#field === 'modifiedIndex') this.#modified[top] = index(text);
     else if (this.#field === 'createdIndex') this.#created[top] = index(text);
     else if (this.#field === 'dir' && !this.#entered[top]) this.#node.dir = text === 'true';
+    else if (this.#field === 'ttl' && !this.#entered[top]) this.#node.ttl = Number(text);
   }
 }
 

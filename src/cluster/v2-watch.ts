@@ -67,7 +67,11 @@ async function taken(answer: V2Answer, storeIndex: bigint): Promise<Watched> {
   const body = await whole(answer);
   if (answer.status === 200) {
     const event = eventIn(body.toString());
-    if (event !== undefined) return { kind: 'event', event, storeIndex };
+    if (event !== undefined) {
+      // What was left of it was so when it happened, and says nothing of now.
+      const node = { ...event.node, expiration: answer.clock.endOf(event.node.expiration, 0) };
+      return { kind: 'event', event: { ...event, node }, storeIndex };
+    }
     // A server that ends while it is waited for closes an answer that is empty.
     if (body.length === 0) throw new FerryError('unreachable', `${answer.endpoint} ended a watch without an event`);
   }

@@ -1,6 +1,7 @@
 import { FerryError } from '../errors.js';
 import type { TreeNode } from '../model/node.js';
 import type { ClusterOptions } from './options.js';
+import type { AnswerClock } from './v2-clock.js';
 import { errorForAnswer, errorForRefusal, refusalIn, V2_REFUSAL, type V2Refusal } from './v2-errors.js';
 import { type V2Answer, V2Http } from './v2-http.js';
 import { type ParsedNode, TreeParser } from './v2-tree-parser.js';
@@ -20,6 +21,7 @@ export interface TreeAnswer {
   readonly index: bigint;
   /** X-Etcd-Cluster-Id; undefined where the server does not say it (2.0). */
   readonly clusterId: bigint | undefined;
+  readonly clock: AnswerClock;
   /** The JSON, as it comes. Ends without an error only when the HTTP answer was whole. */
   readonly body: AsyncIterable<Buffer>;
 }
@@ -42,11 +44,14 @@ export interface PutOptions {
  * credentials. All failures are FerryErrors: `unreachable` when no endpoint gives an answer that
  * makes sense (none in time, no v2 API, no JSON, cut short, redirects without end), `unauthorized`
  * for refused credentials, `not-found` for a path that is not there, `in-the-way` for a refused
- * write, `failed` for the rest.
+ * write, `failed` for the rest. Expirations are by this machine's clock: where a server's is more than
+ * two seconds apart (see ServerClock), they are set right.
  */
 export interface V2Cluster {
   /** The endpoints, as the user may see them. */
   readonly location: string;
+  /** Nanoseconds that the clock of the server that answered last is ahead of this machine's; 0n where they are not apart. */
+  readonly clockOffset: () => bigint;
   /**
    * Reads what lies at and under `path`: recursive, sorted, and by quorum, so one answer is one
    * state of the store. `use` takes the answer, and is called again with another endpoint's when it
@@ -94,6 +99,7 @@ export function connectV2(options: ClusterOptions): V2Cluster {
   const http = new V2Http(options);
   return {
     location: options.endpoints.map((endpoint) => new URL(endpoint).origin).join(','),
+    clockOffset: () => http.clockOffset,
     readTree: (path, use, signal) =>
       http.request(
         {
@@ -149,6 +155,7 @@ async function treeAnswer(answer: V2Answer): Promise<TreeAnswer> {
     endpoint: answer.endpoint,
     index: BigInt(index),
     clusterId: clusterId !== undefined && /^[0-9a-f]{1,16}$/i.test(clusterId) ? BigInt(`0x${clusterId}`) : undefined,
+    clock: answer.clock,
     body: answer.chunks(),
   };
 }
@@ -171,8 +178,10 @@ async function oneNode(answer: V2Answer): Promise<TreeNode | undefined> {
   }
   let found: TreeNode | undefined;
   let depth = 0;
-  const keep = ({ path, dir, value, expiration }: ParsedNode, createdIndex: bigint, modifiedIndex: bigint): void => {
-    if (depth === 0) found = { path: Buffer.from(path), dir, value: Buffer.from(value), createdIndex, modifiedIndex, expiration };
+  const keep = ({ path, dir, value, expiration, ttl }: ParsedNode, createdIndex: bigint, modifiedIndex: bigint): void => {
+    if (depth > 0) return;
+    const end = answer.clock.endOf(expiration, ttl);
+    found = { path: Buffer.from(path), dir, value: Buffer.from(value), createdIndex, modifiedIndex, expiration: end };
   };
   const parser = new TreeParser({
     enter: (node) => {

@@ -61,7 +61,7 @@ export interface ConvertedTree extends Source {
  */
 export async function convertTree(source: Source, options: ConvertTreeOptions = {}): Promise<ConvertedTree> {
   refuseOthers(source);
-  const conversion = new TreeConversion(options, source.info.selection);
+  const conversion = new TreeConversion(options, source);
   await conversion.survey(source.records());
   const { notes, counts } = conversion;
   notes.merge(source.notes.list());
@@ -70,6 +70,7 @@ export async function convertTree(source: Source, options: ConvertTreeOptions = 
     notes,
     counts,
     leases: () => conversion.leases(),
+    ...clockOf(source),
     auth: () => source.auth(),
     records: () => conversion.records(source.records()),
     close: () => source.close(),
@@ -82,7 +83,7 @@ export async function convertTree(source: Source, options: ConvertTreeOptions = 
  */
 export function convertStream(source: Source, options: ConvertTreeOptions = {}): ConvertedTree {
   refuseOthers(source);
-  const conversion = new TreeConversion(options, source.info.selection);
+  const conversion = new TreeConversion(options, source);
   return {
     info: infoOf(source, options),
     notes: conversion.notes,
@@ -91,6 +92,7 @@ export function convertStream(source: Source, options: ConvertTreeOptions = {}):
     },
     leases: () => conversion.leases(),
     leaseOf: (id) => conversion.leaseOf(id),
+    ...clockOf(source),
     auth: () => source.auth(),
     records: async function* () {
       yield* conversion.surveyedRecords(source.records());
@@ -98,6 +100,10 @@ export function convertStream(source: Source, options: ConvertTreeOptions = {}):
     },
     close: () => source.close(),
   };
+}
+
+function clockOf({ clockOffset }: Source): Pick<Source, 'clockOffset'> {
+  return clockOffset === undefined ? {} : { clockOffset };
 }
 
 /** What was proven of nodes says nothing of keys: two may become one. */
@@ -126,14 +132,16 @@ class TreeConversion {
   /** What was asked for, and what the source was taken with: it may bring directories along for their TTLs. */
   readonly #selections: readonly KeySelection[];
   readonly #leases: ExpirationLeases;
+  readonly #source: Source;
   readonly #clock: () => number;
   #nowMs: number;
 
-  constructor(options: ConvertTreeOptions, ofSource: KeySelection) {
+  constructor(options: ConvertTreeOptions, source: Source) {
     const { mapping = SAME_KEYS, selection = EVERYTHING, now = Date.now, ttl = EXACT_TTL } = options;
     this.#o = options;
     this.#mapping = mapping;
-    this.#selections = [selection, ofSource].filter((each) => !selectsAll(each));
+    this.#selections = [selection, source.info.selection].filter((each) => !selectsAll(each));
+    this.#source = source;
     this.#clock = now;
     this.#nowMs = Math.trunc(now());
     this.#leases = new ExpirationLeases(ttl, this.#nowMs);
@@ -241,7 +249,7 @@ class TreeConversion {
     const { node, expiration } = kept.placed;
     const key = this.#mapping.mapKey(nameOf(kept));
     this.#counter.key(node.path, key.length + (kept.marker ? 0 : node.value.length));
-    if (!kept.marker) this.#o.fingerprint?.key(key, node.value, expiration);
+    if (!kept.marker) this.#o.fingerprint?.key(key, node.value, this.#asTold(expiration));
     const piece = this.#mapping.pieceOf(nameOf(kept)) - 1;
     if (piece >= 0) this.#counter.mapped[piece] = (this.#counter.mapped[piece] ?? 0) + 1;
     if (expiration === 0n) return;
@@ -249,6 +257,11 @@ class TreeConversion {
     this.#counter.counts.mortalKeys++;
     const [code, message] = TTL_NOTES[(this.#o.ttl ?? EXACT_TTL).kind];
     if (code !== 'expiration-rounded' || expiration % this.#unit() !== 0n) this.notes.add(code, message, { example: showKey(node.path) });
+  }
+
+  /** By the source's own clock, whose offset another reading may find to be a little different. */
+  #asTold(expiration: bigint): bigint {
+    return expiration === 0n ? 0n : expiration + (this.#source.clockOffset?.() ?? 0n);
   }
 
   /** What expirations are rounded to, in nanoseconds. */

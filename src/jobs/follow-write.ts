@@ -29,6 +29,8 @@ export interface FollowTarget {
   readonly state: MigrateState;
   readonly options: MigrateOptions;
   readonly source: SourceInfo;
+  /** See Source. */
+  readonly clockOffset: () => bigint;
   readonly notes: NoteBook;
 }
 
@@ -94,12 +96,17 @@ async function remove(changes: Changes, nodes: readonly TreeNode[], target: Foll
 }
 
 /** The nodes as a source of keys, as the whole tree was. */
-async function asSource(nodes: readonly TreeNode[], { options, source: info }: FollowTarget, run: RunContext): Promise<Source> {
+async function asSource(
+  nodes: readonly TreeNode[],
+  { options, source: info, clockOffset }: FollowTarget,
+  run: RunContext,
+): Promise<Source> {
   const { from, write, rules } = options;
   const tree: Source = {
     info,
     notes: new NoteBook(),
     leases: async function* () {},
+    clockOffset,
     auth: async () => undefined,
     records: async function* () {
       yield batchOf(nodes.map(encodeNode));

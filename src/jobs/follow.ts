@@ -25,6 +25,8 @@ const MISSED = 1_000;
 const LOOKS_AT_ONCE = 16;
 /** Between two readings of the whole tree that are not pressing, in milliseconds. */
 const REREAD_EVERY = 1_000;
+/** How far apart two readings may find one end, in nanoseconds, where a clock's offset was corrected for. */
+const CLOCK_SLACK = 2_000_000_000n;
 
 export interface FollowOptions extends MigrateOptions {
   /** Ends the following once no change has come for so many milliseconds; without, it goes on until `ending`. */
@@ -115,6 +117,8 @@ class Follower {
   /** The source as it was read last. */
   #source: SourceInfo;
   #target: FollowTarget | undefined;
+  /** See Source. */
+  #clockOffset = (): bigint => 0n;
   #rereadWanted = false;
   #lastReread = 0;
   #lastEvent = Date.now();
@@ -138,6 +142,7 @@ class Follower {
     const { from, onFollowing } = this.#o;
     const endpoints = from.location.kind === 'live' ? from.location.endpoints : [];
     const source = connectV2(await clusterOptions(endpoints, from.connection));
+    this.#clockOffset = () => source.clockOffset();
     const lines = { source, ...this.#feeds(source) };
     try {
       onFollowing?.();
@@ -258,12 +263,18 @@ class Follower {
     for (let at = 0; at < due.length; at += LOOKS_AT_ONCE) {
       const nodes = await Promise.all(due.slice(at, at + LOOKS_AT_ONCE).map((path) => this.#look(source, path)));
       for (const node of nodes) {
-        if (node === undefined || node.expiration === this.#expirations.of(node.path)) continue;
+        if (node === undefined || this.#isSameEnd(node.expiration, this.#expirations.of(node.path))) continue;
         if (!node.dir) this.#changes.file(node);
         // One that was made since will be told of.
         else if (node.createdIndex <= this.#applied) this.#rereadWanted = true;
       }
     }
+  }
+
+  /** Two readings may find ends a little apart that a clock's offset was corrected for. */
+  #isSameEnd(a: bigint, b: bigint): boolean {
+    if (a === 0n || b === 0n || this.#clockOffset() === 0n) return a === b;
+    return a - b < CLOCK_SLACK && b - a < CLOCK_SLACK;
   }
 
   /** @returns undefined also when the source does not answer: it is looked at again soon, and waited for by its feed */
@@ -293,7 +304,7 @@ class Follower {
       const state = await opened(memory, cluster, this.#run);
       if (state === undefined)
         throw new FerryError('usage', '--follow: without a state its own keys cannot be told', { hint: 'Name a file with --state.' });
-      return { cluster, state, options: this.#o, source, notes: this.notes };
+      return { cluster, state, options: this.#o, source, clockOffset: this.#clockOffset, notes: this.notes };
     } catch (thrown) {
       await cluster.close();
       throw thrown;

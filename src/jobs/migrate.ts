@@ -114,7 +114,7 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
     const as = { ...rules, selection: from.selection, mapping: write.mapping ?? SAME_KEYS };
     durations.begin('converting');
     const converted = once ? convertStream(tree, as) : await convertTree(tree, as);
-    if (options.expected !== undefined) refuseChange(options.expected, fingerprint, tree.info);
+    if (options.expected !== undefined) refuseChange(options.expected, fingerprint, tree);
     const auth = await authOf(converted);
     const stored = options.kubernetesProtobuf === true ? asProtobuf(converted) : converted;
     const done = once

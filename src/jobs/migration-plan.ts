@@ -6,7 +6,7 @@ import { FerryError } from '../errors.js';
 import { clusterOptions } from '../locations/connection.js';
 import type { RecordBatch } from '../model/batch.js';
 import type { RunContext } from '../model/run.js';
-import type { Source, SourceInfo } from '../model/source.js';
+import type { Source } from '../model/source.js';
 import type { Done, MigrateOptions } from './migrate.js';
 import { type Collisions, findCollidingKeys, pathsOfKeys } from './migration-collisions.js';
 import type { Durations } from './migration-durations.js';
@@ -75,10 +75,12 @@ export async function planned(planning: Planning, run: RunContext): Promise<Done
 /**
  * @throws FerryError `usage` when the source has become something else than the plan says
  */
-export function refuseChange(expected: TreeFingerprint, fingerprint: FingerprintTaker | undefined, info: SourceInfo): void {
-  const change = fingerprint === undefined ? undefined : changeBetween(expected, fingerprint.taken(), Date.now());
+export function refuseChange(expected: TreeFingerprint, fingerprint: FingerprintTaker | undefined, tree: Source): void {
+  // Expirations in it are by the source's clock.
+  const now = Date.now() + Number((tree.clockOffset?.() ?? 0n) / 1_000_000n);
+  const change = fingerprint === undefined ? undefined : changeBetween(expected, fingerprint.taken(), now);
   if (change === undefined) return;
-  throw new FerryError('usage', `${info.location} has moved on since the plan was made: ${change}; nothing was written`, {
+  throw new FerryError('usage', `${tree.info.location} has moved on since the plan was made: ${change}; nothing was written`, {
     hint: 'Make a new plan with --dry-run --save-plan.',
   });
 }

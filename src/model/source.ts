@@ -77,6 +77,11 @@ export interface Source {
   leases(): AsyncIterable<readonly Lease[]>;
   /** A lease that a record names, where they cannot all be told beforehand; `leases()` then tells of none. */
   readonly leaseOf?: (id: bigint) => Lease | undefined;
+  /**
+   * Nanoseconds that the source's clock is ahead of this machine's, as far as expirations were corrected
+   * for it; 0n where they were not. How far that is may be told a little differently by another reading.
+   */
+  readonly clockOffset?: () => bigint;
   /** Users and roles; undefined where the source has none or may not tell. */
   auth(): Promise<AuthData | undefined>;
   /** All records, once, in `info.order`. A batch's memory is the consumer's to keep. */
@@ -91,6 +96,7 @@ export function delegate(source: Source): Source {
     notes: source.notes,
     leases: () => source.leases(),
     ...(source.leaseOf === undefined ? {} : { leaseOf: source.leaseOf }),
+    ...(source.clockOffset === undefined ? {} : { clockOffset: source.clockOffset }),
     auth: () => source.auth(),
     records: () => source.records(),
     close: () => source.close(),

@@ -37,7 +37,7 @@ export async function readAbove(request: TreeRequest, index: bigint, run: RunCon
   try {
     for (const node of mortal) spool.append(encodeNode(node));
     await spool.flush({ all: true });
-    return [{ path, spool, notes, index, clusterId: undefined }];
+    return [{ path, spool, notes, index, clusterId: undefined, clockOffset: 0n }];
   } catch (thrown) {
     await spool.close();
     throw thrown;

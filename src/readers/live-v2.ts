@@ -93,6 +93,7 @@ export async function streamLiveV2(options: Pick<LiveV2Options, 'cluster' | 'sel
     notes,
     leases: async function* () {},
     auth: () => readAuth(cluster, notes, run),
+    clockOffset: () => stream.clockOffset,
     records: () => stream.batches(),
     close: () => stream.close(),
   };
@@ -149,6 +150,7 @@ function sourceOf(trees: readonly ReadTree[], auth: (notes: NoteBook) => Promise
     info,
     notes,
     leases: async function* () {},
+    clockOffset: () => trees.find(({ clockOffset }) => clockOffset !== 0n)?.clockOffset ?? 0n,
     auth: () => auth(notes),
     records: () => (streams.length === 1 ? (streams[0] as NodeSpool).batches() : mergeTrees(streams.map((spool) => spool.batches()))),
     close: () => closeAll(trees),

@@ -1,4 +1,5 @@
 import type { V2Cluster } from '../cluster/v2.js';
+import { offsetText } from '../cluster/v2-clock.js';
 import { readTree } from '../cluster/v2-read-tree.js';
 import { NodeSpool } from '../cluster/v2-spool.js';
 import { showKey } from '../convert/key-text.js';
@@ -46,6 +47,7 @@ export async function planTree(records: AsyncIterable<RecordBatch>, options: Pla
   const { cluster, tmpDir, now, run } = options;
   const tree = await readTree({ cluster, path: Buffer.alloc(0), selects: () => true, tmpDir, now }, run);
   try {
+    noteClock(options, cluster.clockOffset());
     const actions = await NodeSpool.create(tmpDir);
     try {
       await new Planner(actions, new TargetNodes(tree.spool.batches(), cluster, run), options).plan(records);
@@ -57,6 +59,13 @@ export async function planTree(records: AsyncIterable<RecordBatch>, options: Pla
   } finally {
     await tree.spool.close();
   }
+}
+
+/** TTLs are told in what is left, so that they mean the same by any clock; what the server says of ends does not. */
+function noteClock({ notes }: PlanOptions, offset: bigint): void {
+  if (offset === 0n) return;
+  const message = "the target's clock and that of this machine are apart: the expirations it tells of are by its own";
+  notes.add('target-clock-apart', message, { example: offsetText(offset) });
 }
 
 class Planner {

@@ -6,6 +6,10 @@ import type { Source } from '../model/source.js';
 
 const VANISHED: Lease = { id: 0n, grantedTtl: 0n, remainingTtl: -1n, seenAt: 0, origin: 'lease' };
 const WITHOUT: TtlWish = { kind: 'none' };
+/** How far apart two readings may find one end, in seconds, where a clock's offset was corrected for. */
+const CLOCK_SLACK = 2n;
+
+type LeaseSource = Pick<Source, 'leases' | 'leaseOf' | 'clockOffset'>;
 
 /**
  * The source's leases and what became of each in the target, about 40 bytes a lease: looked up by
@@ -25,11 +29,11 @@ export class LeaseTable {
   /** Where leases stand that were not listed, behind those that were. */
   readonly #unlisted = new Map<bigint, number>();
   #listed = 0;
-  readonly #leaseOf: Source['leaseOf'];
+  readonly #source: LeaseSource;
 
-  private constructor(rule: LeaseTtlRule, now: () => number, leaseOf: Source['leaseOf']) {
+  private constructor(rule: LeaseTtlRule, now: () => number, source: LeaseSource) {
     this.rule = rule;
-    this.#leaseOf = leaseOf;
+    this.#source = source;
     this.#now = now;
   }
 
@@ -38,13 +42,18 @@ export class LeaseTable {
    *
    * @param now the clock, in milliseconds since the Unix epoch
    */
-  static async read(source: Pick<Source, 'leases' | 'leaseOf'>, rule: LeaseTtlRule, now: () => number): Promise<LeaseTable> {
-    const table = new LeaseTable(rule, now, source.leaseOf);
+  static async read(source: LeaseSource, rule: LeaseTtlRule, now: () => number): Promise<LeaseTable> {
+    const table = new LeaseTable(rule, now, source);
     if (rule === 'drop') return table;
     for await (const some of source.leases()) for (const lease of some) table.#add(lease);
     table.#sort();
     table.#listed = table.#count;
     return table;
+  }
+
+  /** Seconds that the ends which ids of expirations name may be apart, and mean the same one. */
+  get slack(): bigint {
+    return (this.#source.clockOffset?.() ?? 0n) === 0n ? 0n : CLOCK_SLACK;
   }
 
   /**
@@ -88,7 +97,7 @@ export class LeaseTable {
   }
 
   #addUnlisted(id: bigint): Lease | undefined {
-    const lease = this.#leaseOf?.(id);
+    const lease = this.#source.leaseOf?.(id);
     if (lease === undefined) return undefined;
     this.#unlisted.set(id, this.#count);
     this.#add(lease);

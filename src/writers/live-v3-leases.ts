@@ -166,7 +166,7 @@ export class TargetLeases {
     const wish = this.table.wish(source);
     if (state === undefined || wish.kind !== 'lease') return false;
     // Such an id says when the lease ends, whatever TTL the run that granted it computed.
-    if (isExpirationLease(source) && isExpirationLease(target)) return source === target;
+    if (isExpirationLease(source) && isExpirationLease(target)) return isWithin(source - target, this.table.slack);
     if (state.grantedTtl === wish.ttl) return true;
     if (this.table.rule === 'deadline' && this.#sameDeadline(source, target, state, wish.ttl)) return true;
     // A TTL below the cluster's minimum was raised to it.
@@ -190,6 +190,10 @@ export class TargetLeases {
     this.#states.set(id, state);
     return state;
   }
+}
+
+function isWithin(apart: bigint, slack: bigint): boolean {
+  return apart <= slack && apart >= -slack;
 }
 
 function hex(id: bigint): string {
