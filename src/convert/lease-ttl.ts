@@ -10,10 +10,11 @@ export type LeaseTtlRule = 'granted' | 'remaining' | 'deadline' | 'drop';
 export const LEASE_TTL_RULES: readonly LeaseTtlRule[] = ['granted', 'remaining', 'deadline', 'drop'];
 
 /**
- * What a rule makes of one lease. `none`: the keys go without. `vanished`: the lease was gone when
- * the source was read, so its keys were about to go too. `past`: its deadline has passed.
+ * What a rule makes of one lease. `none`: the keys go without. `unknown`: so they do, since nothing is
+ * told of the lease. `vanished`: the lease was gone when the source was read, so its keys were about to
+ * go too. `past`: its deadline has passed.
  */
-export type TtlWish = { readonly kind: 'lease'; readonly ttl: bigint } | { readonly kind: 'none' | 'vanished' | 'past' };
+export type TtlWish = { readonly kind: 'lease'; readonly ttl: bigint } | { readonly kind: 'none' | 'unknown' | 'vanished' | 'past' };
 
 /** Longest TTL etcd grants, in seconds (etcd server/lease/lessor.go, MaxLeaseTTL). */
 const MAX_TTL = 9_000_000_000n;
@@ -24,11 +25,13 @@ const MAX_TTL = 9_000_000_000n;
  * A lease that had vanished by the time it was looked up has no TTL to go by, and a permanent key
  * is the one thing its keys must not become; under `deadline` it counts as past.
  *
+ * @param lease undefined where the source does not tell of it, which is not to say that it is gone
  * @param now milliseconds since the Unix epoch
  * @returns a TTL in seconds, rounded up, at least 1
  */
-export function ttlWish(lease: Lease, rule: LeaseTtlRule, now: number): TtlWish {
+export function ttlWish(lease: Lease | undefined, rule: LeaseTtlRule, now: number): TtlWish {
   if (rule === 'drop') return { kind: 'none' };
+  if (lease === undefined) return { kind: 'unknown' };
   if (hasVanished(lease)) return { kind: rule === 'deadline' ? 'past' : 'vanished' };
   switch (rule) {
     case 'granted':

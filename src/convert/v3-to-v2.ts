@@ -179,12 +179,17 @@ class KeyConversion {
   #expiration({ key, lease: id }: KeyValue): bigint | undefined {
     if (id === 0n || this.#rule === 'drop') return 0n;
     const lease = this.#leases.get(id);
-    const wish = lease === undefined || hasVanished(lease) ? { kind: 'vanished' as const } : ttlWish(lease, this.#rule, this.#now);
+    const wish = lease !== undefined && hasVanished(lease) ? { kind: 'vanished' as const } : ttlWish(lease, this.#rule, this.#now);
     const example = showKey(key);
     switch (wish.kind) {
       case 'lease':
         return (BigInt(Math.trunc(this.#now)) + wish.ttl * 1000n) * 1_000_000n;
       case 'none':
+        return 0n;
+      case 'unknown':
+        this.notes.add('lease-unknown', 'keys written without an expiration: the source does not tell when their lease ends', {
+          ...{ lossy: true, example },
+        });
         return 0n;
       case 'past':
         this.notes.add('lease-deadline-past', 'keys were left out: the deadline of their lease has passed', { example });

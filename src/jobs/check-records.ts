@@ -5,12 +5,12 @@ import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { parseStoragePath } from '../kubernetes/storage-path.js';
 import type { RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
+import { LeaseIds } from '../model/lease-ids.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { Api, RecordOrder } from '../model/source.js';
 import { isUnder } from '../model/tree-path.js';
 import { decodeRevisionKey, REVISION_KEY_BYTES } from '../wire/revision-key.js';
 import { type Entry, entriesOf } from './entries.js';
-import { LeaseIds } from './lease-ids.js';
 
 /** What records are held to. */
 export interface CheckOptions {
@@ -114,15 +114,23 @@ export class RecordChecker {
     if (modified < created) return `was created at ${created} and modified at ${modified}, before`;
     if (modified > revision)
       return `was modified at ${modified}, after the ${api === 'v2' ? 'index' : 'revision'} ${revision} of its source`;
-    return api === 'v2' ? this.#nodeProblem(entry) : this.#keyProblem(entry);
+    if (api === 'v2') return this.#nodeProblem(entry);
+    this.#noteLease(entry);
+    return this.#keyProblem(entry);
   }
 
-  #keyProblem({ created, version, lease }: Entry): string | undefined {
+  #keyProblem({ created, version }: Entry): string | undefined {
     if (created < 1n) return `has the create revision ${created}`;
-    if (version < 1n) return `has the version ${version}`;
-    if (lease !== 0n && !this.#leases.has(lease))
-      return `is attached to lease ${BigInt.asUintN(64, lease).toString(16)}, which is not there`;
-    return undefined;
+    return version < 1n ? `has the version ${version}` : undefined;
+  }
+
+  /** A source may not have been allowed to tell of a lease. */
+  #noteLease({ key, lease }: Entry): void {
+    if (lease === 0n || this.#leases.has(lease)) return;
+    this.#notes.add('lease-unknown', 'keys whose lease is not told of: when they expire is not known', {
+      lossy: true,
+      example: showKey(key),
+    });
   }
 
   /** A change of a history: its KeyValue, or the key alone where it was deleted. */

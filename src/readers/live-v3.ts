@@ -42,11 +42,13 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
   const ending = new AbortController();
   const signal = AbortSignal.any([run.signal, ending.signal]);
   const notes = new NoteBook();
-  const leases = new LeaseBook(cluster, notes);
+  const ranges = rangesOf(selection);
+  const settings = { signal, limitRate: options.limitRate, pages: options.pages };
+  const again = (): AsyncIterable<RecordBatch> => new PageReader(cluster, ranges, info.revision, settings).pages();
+  const leases = new LeaseBook(cluster, notes, again);
   await leases.list();
   const startedAt = Date.now();
-  const ranges = rangesOf(selection);
-  const reader = new PageReader(cluster, ranges, options.revision ?? 0n, { signal, limitRate: options.limitRate, pages: options.pages });
+  const reader = new PageReader(cluster, ranges, options.revision ?? 0n, settings);
   const first = await reader.first();
   const status = await cluster.status();
   const { clusterId, memberId, revision } = first?.header ?? status;

@@ -93,6 +93,12 @@ class SnapshotFileSource implements Source {
   readonly #watch: AtRest;
   readonly #closed = new AbortController();
   readonly #used: UsedLeases;
+  /**
+   * Whether a lease that is not in the file is gone: so it is of a key at an earlier revision. A key of the
+   * latest would go with its lease, so nothing is known of it, and etcd lets the key stay. Of a history
+   * only those still used matter.
+   */
+  readonly #keepsVanished: boolean;
   readonly #sorter: RecordSorter | undefined;
   #proof: Promise<void> | undefined;
   #prepared: Promise<void> | undefined;
@@ -105,6 +111,7 @@ class SnapshotFileSource implements Source {
     this.#run = { ...run, signal: AbortSignal.any([run.signal, this.#closed.signal]) };
     this.#used = new UsedLeases(options.tmpDir, this.#run);
     this.#sorter = options.history === true ? undefined : keySorter(bytes, options, this.#run);
+    this.#keepsVanished = options.history !== true && revision < backend.revision;
     this.info = infoOf(backend, revision, options);
     this.notes.merge(this.info.lastingNotes ?? []);
   }
@@ -112,11 +119,10 @@ class SnapshotFileSource implements Source {
   async *leases(): AsyncGenerator<readonly Lease[]> {
     await this.#prepare();
     for await (const leases of leasesInUse(this.#backend, this.#used, this.info.startedAt)) {
-      // Old revisions name leases that are long gone; only those still used matter.
-      const kept = this.#sorter === undefined ? leases.filter((lease) => !hasVanished(lease)) : leases;
-      for (const lease of kept.filter(hasVanished)) {
+      const kept = this.#keepsVanished ? leases : leases.filter((lease) => !hasVanished(lease));
+      for (const lease of this.#sorter === undefined ? [] : leases.filter(hasVanished)) {
         this.notes.add('lease-not-in-file', 'keys refer to a lease that is not in the file', {
-          example: BigInt.asUintN(64, lease.id).toString(16),
+          ...{ lossy: true, example: BigInt.asUintN(64, lease.id).toString(16) },
         });
       }
       if (kept.length > 0) yield kept;

@@ -4,7 +4,6 @@ import { doubled } from '../model/doubled.js';
 import type { Lease } from '../model/lease.js';
 import type { Source } from '../model/source.js';
 
-const VANISHED: Lease = { id: 0n, grantedTtl: 0n, remainingTtl: -1n, seenAt: 0, origin: 'lease' };
 const WITHOUT: TtlWish = { kind: 'none' };
 /** How far apart two readings may find one end, in seconds, where a clock's offset was corrected for. */
 const CLOCK_SLACK = 2n;
@@ -56,13 +55,15 @@ export class LeaseTable {
     return (this.#source.clockOffset?.() ?? 0n) === 0n ? 0n : CLOCK_SLACK;
   }
 
-  /**
-   * What the rule makes of the source's lease. One of which the source does not tell counts as
-   * vanished.
-   */
+  /** What the rule makes of the source's lease. */
   wish(id: bigint): TtlWish {
     if (id === 0n || this.rule === 'drop') return WITHOUT;
-    return ttlWish(this.lease(id) ?? this.#addUnlisted(id) ?? VANISHED, this.rule, this.#now());
+    return ttlWish(this.lease(id) ?? this.#addUnlisted(id), this.rule, this.#now());
+  }
+
+  /** Whether keys of the source's lease get one in the target, as far as that is not a matter of time. */
+  mayGrant(id: bigint): boolean {
+    return this.rule !== 'drop' && this.wish(id).kind !== 'unknown';
   }
 
   lease(id: bigint): Lease | undefined {

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { LeaseState, V3Cluster } from '../cluster/v3.js';
+import { reasonOf } from '../cluster/v3-errors.js';
 import { isExpirationLease } from '../convert/v2-expiration.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
@@ -40,7 +41,7 @@ export class TargetLeases {
   readonly #dryRun: boolean;
   readonly #signal: AbortSignal;
   readonly #memory: WriteMemory | undefined;
-  readonly #states = new Map<bigint, LeaseState | undefined>();
+  readonly #states = new Map<bigint, ToldState>();
   readonly #pending = new Map<bigint, Promise<bigint | undefined>>();
 
   constructor(options: TargetLeasesOptions) {
@@ -91,7 +92,7 @@ export class TargetLeases {
   async forgetGone(sources: Iterable<bigint>): Promise<void> {
     for (const source of sources) {
       const target = this.table.target(source);
-      if (target === 0n || (await tryAgain(() => this.#cluster.leaseState(target), this.#signal)) !== undefined) continue;
+      if (target === 0n || (await this.#ask(target)) !== undefined) continue;
       this.#states.delete(target);
       this.table.setTarget(source, 0n, 'none');
     }
@@ -162,9 +163,10 @@ export class TargetLeases {
     this.notes.add('lease-id-taken', message, { example: `${hex(source)} became ${now}` });
   }
 
-  #same(source: bigint, target: bigint, state: LeaseState | undefined): boolean {
+  #same(source: bigint, target: bigint, state: ToldState): boolean {
     const wish = this.table.wish(source);
     if (state === undefined || wish.kind !== 'lease') return false;
+    if (state === 'not-told') return source === target;
     // Such an id says when the lease ends, whatever TTL the run that granted it computed.
     if (isExpirationLease(source) && isExpirationLease(target)) return isWithin(source - target, this.table.slack);
     if (state.grantedTtl === wish.ttl) return true;
@@ -183,14 +185,27 @@ export class TargetLeases {
     return source === target && state.grantedTtl >= wanted && state.grantedTtl <= (this.table.lease(source)?.remainingTtl ?? 0n);
   }
 
-  async #state(id: bigint): Promise<LeaseState | undefined> {
+  async #state(id: bigint): Promise<ToldState> {
     if (this.#states.has(id)) return this.#states.get(id);
-    const state = await tryAgain(() => this.#cluster.leaseState(id), this.#signal);
+    const state = await this.#ask(id);
     if (this.#states.size >= STATES_KEPT) this.#states.clear();
     this.#states.set(id, state);
     return state;
   }
+
+  /** A lease that the user may not ask for is there; of one that is not, anybody is told. */
+  async #ask(id: bigint): Promise<ToldState> {
+    try {
+      return await tryAgain(() => this.#cluster.leaseState(id), this.#signal);
+    } catch (thrown) {
+      if (reasonOf(thrown) !== 'permission-denied') throw thrown;
+      return 'not-told';
+    }
+  }
 }
+
+/** What the target says of a lease: undefined where it is not there. */
+type ToldState = LeaseState | 'not-told' | undefined;
 
 function isWithin(apart: bigint, slack: bigint): boolean {
   return apart <= slack && apart >= -slack;

@@ -11,7 +11,7 @@ import { DEFAULT_MAX_BYTES, encodeProbe, putBytes } from './live-v3-requests.js'
 import { type Disorder, OrderWatch, type TargetRecords } from './live-v3-stream.js';
 import type { TargetReader } from './live-v3-target.js';
 import { tooLarge } from './live-v3-transactions.js';
-import { ABSENT, compareWithTarget, DIFFERS, EQUAL, leaveOut, OURS, type Verdicts } from './live-v3-verdicts.js';
+import { ABSENT, compareWithTarget, DIFFERS, EQUAL, leaveOut, noteUnknownLeases, OURS, type Verdicts } from './live-v3-verdicts.js';
 
 const CONFLICTS_NAMED = 5;
 
@@ -94,6 +94,7 @@ class Planner {
     const { onConflict, dryRun } = this.#o;
     const tally = this.#tally;
     tally.records += columns.count;
+    noteUnknownLeases(columns, this.#o.leases, this.#notes);
     const needed = new Set<bigint>();
     for (let i = 0; i < columns.count; i++) {
       const state = states[i] as number;

@@ -105,7 +105,8 @@ export class Transactions {
   }
 
   #needsLease(columns: Columns, i: number): boolean {
-    return columns.leases[i] !== 0n && this.#o.leases.table.rule !== 'drop';
+    const lease = columns.leases[i] as bigint;
+    return lease !== 0n && this.#o.leases.table.mayGrant(lease);
   }
 
   async #send(chunk: Chunk, leases: readonly bigint[]): Promise<Failed | undefined> {

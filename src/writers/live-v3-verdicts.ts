@@ -93,6 +93,16 @@ export function leaveOut(columns: Columns, i: number, state: number, tally: Tall
   }
 }
 
+/** Names the records of whose lease the source does not tell: they are written without one. */
+export function noteUnknownLeases(columns: Columns, leases: TargetLeases, notes: NoteBook): void {
+  for (let i = 0; i < columns.count; i++) {
+    const lease = columns.leases[i] as bigint;
+    if (lease === 0n || leases.table.wish(lease).kind !== 'unknown') continue;
+    const message = 'keys are written without a lease: the source does not tell when theirs ends (--lease-ttl drop asks for it)';
+    notes.add('lease-unknown', message, { lossy: true, example: showKey(keyAt(columns, i)) });
+  }
+}
+
 /** An equal value whose lease has to be looked up. */
 interface Doubt {
   readonly index: number;
@@ -108,7 +118,11 @@ function wanted(columns: Columns, i: number, leases: TargetLeases): number {
 
 function verdict(columns: Columns, i: number, kv: KeyValue, leases: TargetLeases, doubts: Doubt[]): number {
   if (!valueEquals(columns, i, kv.value)) return DIFFERS;
-  const bare = leases.table.wish(columns.leases[i] as bigint).kind === 'none';
+  const wanted = columns.leases[i] as bigint;
+  const { kind } = leases.table.wish(wanted);
+  // Where nothing is known of a lease, a key that has this very one is as it was.
+  if (kind === 'unknown' && kv.lease === wanted) return EQUAL;
+  const bare = kind === 'none' || kind === 'unknown';
   if (bare || kv.lease === 0n) return bare && kv.lease === 0n ? EQUAL : DIFFERS;
   doubts.push({ index: i, lease: kv.lease });
   return DIFFERS;

@@ -6,7 +6,17 @@ import { type Columns, everyIndex, keyAt, sizeAt } from './live-v3-columns.js';
 import { Pacer, Pool } from './live-v3-pool.js';
 import type { TargetRecords } from './live-v3-stream.js';
 import { Transactions, type TransactionsOptions } from './live-v3-transactions.js';
-import { ABSENT, allAbsent, compareWithTarget, DIFFERS, EQUAL, leaveOut, OURS, type Verdicts } from './live-v3-verdicts.js';
+import {
+  ABSENT,
+  allAbsent,
+  compareWithTarget,
+  DIFFERS,
+  EQUAL,
+  leaveOut,
+  noteUnknownLeases,
+  OURS,
+  type Verdicts,
+} from './live-v3-verdicts.js';
 
 export interface WriteOptions extends TransactionsOptions {
   readonly progress: (progress: Progress) => void;
@@ -46,6 +56,7 @@ export async function writeRecords(records: TargetRecords, expected: Expected, o
         : await compareWithTarget(columns, everyIndex(columns), target, leases);
       const picked = sortOut(columns, verdicts, options, transactions);
       tally.records += columns.count;
+      noteUnknownLeases(columns, leases, options.notes);
       const isAbove = ascent.take(columns, picked);
       if (!isAbove && expected.inOrder) throw outOfOrder(columns, picked);
       // Transactions on their way may be carried out in any order, and one whose guard is a span would find these in it.

@@ -1,11 +1,16 @@
+import { showKey } from '../convert/key-text.js';
 import { ttlWish } from '../convert/lease-ttl.js';
+import type { RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
+import { LeaseIds } from '../model/lease-ids.js';
 import type { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import type { Source } from '../model/source.js';
+import { delegate, type Source } from '../model/source.js';
 import { RecordSorter } from '../sort/sorter.js';
 import { encodeLease } from '../wire/backend-messages.js';
 import type { EntryRun } from '../wire/bbolt-writer.js';
+import { keyOf, leaseOf } from '../wire/keyvalue.js';
+import { leasesIn } from '../wire/rpc-leases.js';
 
 const ID_BYTES = 8;
 const SORT_BUDGET = 2 * 1024 * 1024;
@@ -15,6 +20,7 @@ export class LeaseBucket implements AsyncDisposable {
   readonly #sorter: RecordSorter;
   readonly #notes: NoteBook;
   readonly #now: number;
+  readonly #told = new LeaseIds();
   #count = 0;
 
   constructor(options: { readonly tmpDir: string; readonly now?: () => number }, run: RunContext, notes: NoteBook) {
@@ -33,10 +39,20 @@ export class LeaseBucket implements AsyncDisposable {
   }
 
   async fill(source: Source): Promise<void> {
-    for await (const leases of source.leases()) for (const lease of leases) await this.#add(lease);
+    for await (const leases of source.leases()) {
+      for (const lease of leases) {
+        this.#told.add(lease.id);
+        await this.#add(lease);
+      }
+    }
     await this.#sorter.finish();
     if (this.#count === 0) return;
     this.#notes.add('lease-ttl-restarts', 'leases start again, with their whole TTL, when a server loads the file', { count: this.#count });
+  }
+
+  /** The same source, whose records are looked at for leases that it does not tell of. */
+  noting(source: Source): Source {
+    return { ...delegate(source), records: () => this.#noted(source.records()) };
   }
 
   async *entries(): AsyncGenerator<EntryRun> {
@@ -47,6 +63,25 @@ export class LeaseBucket implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.#sorter.close();
+  }
+
+  async *#noted(batches: AsyncIterable<RecordBatch>): AsyncGenerator<RecordBatch> {
+    for await (const batch of batches) {
+      let unknown = false;
+      for (const id of leasesIn(batch)) unknown ||= !this.#told.has(id);
+      if (unknown) this.#noteUnknown(batch);
+      yield batch;
+    }
+  }
+
+  #noteUnknown({ bytes, starts, ends, count }: RecordBatch): void {
+    for (let i = 0; i < count; i++) {
+      const [start, end] = [starts[i] as number, ends[i] as number];
+      const id = leaseOf(bytes, start, end);
+      if (id === 0n || this.#told.has(id)) continue;
+      const message = 'keys will not expire: the source does not tell when their lease ends';
+      this.#notes.add('lease-unknown', message, { lossy: true, example: showKey(keyOf(bytes, start, end)) });
+    }
   }
 
   async #add(lease: Lease): Promise<void> {

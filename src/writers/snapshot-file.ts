@@ -70,7 +70,8 @@ export async function writeSnapshotFile(
     await using leases = new LeaseBucket(options, run, notes);
     await leases.fill(source);
     await using log: RecordLog = source.info.order === 'revision' ? new HistoryLog(options, run) : new KeyspaceLog(options, run);
-    await log.fill(source);
+    // Changes long past name leases that are gone; what they leave behind is as it was.
+    await log.fill(source.info.order === 'revision' ? source : leases.noting(source));
     const auth = options.withAuth === true ? await source.auth() : undefined;
     noteAuth(auth, options, notes);
     const revision = revisionOf(source, log, options);

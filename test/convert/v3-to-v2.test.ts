@@ -139,13 +139,17 @@ describe('a lease', () => {
     return { inSeconds, codes: notes.map(({ code, count }) => `${code} ${count}`) };
   };
 
-  test('becomes an expiration: what remained of it, from now on', async () => {
-    expect(await ends()).toEqual({ inSeconds: { '/a': 30, '/past': 5 }, codes: ['lease-vanished 2'] });
+  test('becomes an expiration: what remained of it, from now on, and none where nothing is told of it', async () => {
+    expect(await ends()).toEqual({ inSeconds: { '/a': 30, '/past': 5, '/unlisted': 0 }, codes: ['lease-vanished 1', 'lease-unknown 1'] });
   });
 
   test('or its own end, or what it was granted with, or nothing', async () => {
-    expect(await ends('deadline')).toEqual({ inSeconds: { '/a': 20 }, codes: ['lease-vanished 2', 'lease-deadline-past 1'] });
-    expect(await ends('granted')).toEqual({ inSeconds: { '/a': 100, '/past': 9 }, codes: ['lease-vanished 2'] });
+    const codes = ['lease-vanished 1', 'lease-unknown 1'];
+    expect(await ends('deadline')).toEqual({
+      inSeconds: { '/a': 20, '/unlisted': 0 },
+      codes: ['lease-vanished 1', 'lease-deadline-past 1', 'lease-unknown 1'],
+    });
+    expect(await ends('granted')).toEqual({ inSeconds: { '/a': 100, '/past': 9, '/unlisted': 0 }, codes });
     expect(await ends('drop')).toEqual({ inSeconds: { '/a': 0, '/gone': 0, '/past': 0, '/unlisted': 0 }, codes: [] });
   });
 });

@@ -60,10 +60,14 @@ describe('a key', () => {
     ['newer than its source', { modRevision: 10n }, '"/k" was modified at 10, after the revision 9 of its source'],
     ['never created', { createRevision: 0n }, '"/k" has the create revision 0'],
     ['of version 0', { version: 0n }, '"/k" has the version 0'],
-    ['with a lease that is not there', { lease: 255n }, '"/k" is attached to lease ff, which is not there'],
     ['cut short by its writer', { value: Buffer.from('6b3873000aff', 'hex') }, '"/k" has a value that does not decode: '],
   ])('%s is damage', async (_, wrong: Partial<KeyValue>, says) => {
     await expect(key(wrong)).rejects.toMatchObject({ code: 'damaged', message: expect.stringContaining(`x.tar: ${says}`) });
+  });
+
+  test('with a lease that the source does not tell of is no damage, and is named as a loss', async () => {
+    const { notes } = await checked([encodeKeyValue({ ...KV, lease: 255n })], 'key', [lease(1n, 60n)]);
+    expect(notes).toMatchObject([{ code: 'lease-unknown', count: 1, lossy: true, examples: ['"/k"'] }]);
   });
 
   test('the first five problems are named, the others counted', async () => {

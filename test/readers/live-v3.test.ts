@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { V3Cluster } from '../../src/cluster/v3.js';
 import { connectV3 } from '../../src/cluster/v3-connect.js';
+import { rpcError } from '../../src/cluster/v3-errors.js';
 import { recordAt } from '../../src/model/batch.js';
 import type { KeyValue } from '../../src/model/keyvalue.js';
 import type { Lease } from '../../src/model/lease.js';
@@ -213,6 +214,39 @@ for (const etcd of etcdVersions()) {
       expect((await records(source)).map((kv) => kv.lease)).toEqual([first, 3000n, 3000n, 0n, first]);
       expect(source.notes.list()).toMatchObject([{ code: 'lease-vanished', count: 2, examples: ['bb8', 'bb8'], lossy: false }]);
       for (const id of [first, 20n]) await cluster.leaseRevoke(id);
+    });
+
+    test('leases that may not be listed are asked for one by one, as the records at the pinned revision name them', async () => {
+      for (const id of [5000n, 5001n, 5002n, 5003n]) await cluster.leaseGrant(id, 1000n);
+      await write(cluster, [
+        ['o/1', 'x', 5000n],
+        ['o/2', 'x', 5001n],
+        ['o/3', 'x', 5002n],
+        ['p/1', 'x', 5003n],
+      ]);
+      const refused = new Proxy(cluster, {
+        get: (target, name) => {
+          const denied = async (): Promise<never> => Promise.reject(rpcError({ code: 7, details: 'etcdserver: permission denied' }, 'x'));
+          if (name === 'leases') return denied;
+          if (name === 'leaseState') return (id: bigint) => (id === 5001n ? denied() : target.leaseState(id));
+          const member: unknown = Reflect.get(target, name);
+          return typeof member === 'function' ? member.bind(target) : member;
+        },
+      });
+      const source = await open(refused, { selection: { prefixes: [Buffer.from('o/')], excludePrefixes: [] } });
+      await write(cluster, [['o/4', 'x', 5003n]]);
+      await cluster.leaseRevoke(5002n);
+      expect((await leases(source)).map(({ id, grantedTtl, remainingTtl }) => [id, grantedTtl, remainingTtl > 0n])).toEqual([
+        [5000n, 1000n, true],
+        [5002n, 0n, false],
+      ]);
+      expect((await records(source)).map((kv) => kv.lease)).toEqual([5000n, 5001n, 5002n]);
+      expect(source.notes.list()).toMatchObject([
+        { code: 'leases-not-listed', count: 1, examples: ['1389'], lossy: false },
+        { code: 'lease-vanished', count: 1, examples: ['138a'], lossy: false },
+        { code: 'lease-not-told', count: 1, examples: ['"o/2"'], lossy: true },
+      ]);
+      for (const id of [5000n, 5001n, 5003n]) await cluster.leaseRevoke(id);
     });
   });
 }

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { rpcError } from '../../src/cluster/v3-errors.js';
 import type { KeyValue } from '../../src/model/keyvalue.js';
 import { failure } from '../support/cluster.js';
 import { etcdVersions } from '../support/etcd.js';
@@ -61,11 +62,52 @@ for (const etcd of etcdVersions()) {
 
     it('leaves keys of a vanished lease out and calls it a loss, unless leases are dropped', async () => {
       const leases = [lease(0x311n, 0n, -1n)];
-      const records = [kv('/v/1', '', 0x311n), kv('/v/2', '', 0x312n), kv('/v/3')];
+      const records = [kv('/v/1', '', 0x311n), kv('/v/2', '', 0x311n), kv('/v/3')];
       const report = await restoreTwice(records, {}, { leases });
       expect(report).toMatchObject({ written: 1, leftOut: 2 });
       expect(report.notes).toMatchObject([{ code: 'lease-vanished', count: 2, lossy: true }]);
       expect(await restoreTwice(records, { leaseTtl: 'drop' }, { leases })).toMatchObject({ written: 2, equal: 1, leftOut: 0, notes: [] });
+    });
+
+    it.each(['granted', 'remaining', 'deadline'] as const)(
+      'writes keys of a lease that the source does not tell of without one, and names them as a loss (%s)',
+      async (leaseTtl) => {
+        const records = [kv(`/u/${leaseTtl}/1`, 'a', 0x321n), kv(`/u/${leaseTtl}/2`, 'b')];
+        const report = await restoreTwice(records, { leaseTtl });
+        expect(report).toMatchObject({ written: 2, leftOut: 0, leasesGranted: 0 });
+        const note = { code: 'lease-unknown', count: 1, lossy: true, examples: [`"/u/${leaseTtl}/1"`] };
+        expect(report.notes).toMatchObject([note]);
+        expect((await target.restore(records, { leaseTtl })).notes).toMatchObject([note]);
+        expect((await target.dump(`/u/${leaseTtl}/`)).map((record) => record.lease)).toEqual([0n, 0n]);
+      },
+    );
+
+    it('takes a key for the same that has the lease which the source does not tell of', async () => {
+      await target.cluster.leaseGrant(0x331n, 600n);
+      await target.put('/same/1', 'a', 0x331n);
+      expect(await target.restore([kv('/same/1', 'a', 0x331n)])).toMatchObject({
+        written: 0,
+        equal: 1,
+        notes: [{ code: 'lease-unknown' }],
+      });
+    });
+
+    it('takes a lease that the user may not ask for to be there, and to be the one with its id', async () => {
+      await target.cluster.leaseGrant(0x341n, 600n);
+      const leases = [lease(0x341n, 600n)];
+      const through = new Proxy(target.cluster, {
+        get: (cluster, name) => {
+          if (name === 'leaseState')
+            return async () => Promise.reject(rpcError({ code: 7, details: 'etcdserver: permission denied' }, 'x'));
+          const member: unknown = Reflect.get(cluster, name);
+          return typeof member === 'function' ? member.bind(cluster) : member;
+        },
+      });
+      for (const written of [1, 0]) {
+        const report = await target.restore([kv('/kept/1', 'a', 0x341n)], { through }, { leases });
+        expect(report).toMatchObject({ written, equal: 1 - written, notes: [] });
+      }
+      expect(await leaseOf('/kept/1')).toBe(0x341n);
     });
 
     it('uses a lease that is there with the same id and TTL, and grants a new one where the id is taken', async () => {

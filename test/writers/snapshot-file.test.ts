@@ -193,6 +193,13 @@ describe('options', () => {
     await expect(createFile(path, { overwrite: false })).rejects.toMatchObject({ code: 'in-the-way' });
   });
 
+  test('keys whose lease the source does not tell of stay, and are named as a loss', async () => {
+    const records = [kv('a', '1', 5n), kv('b', '2', 6n), kv('c', '3', 6n), kv('d', '4')];
+    const { path, report } = await written(sourceOf(records, { leases: [lease(5n, 60n)], batch: 2 }));
+    expect(report.notes.filter(({ lossy }) => lossy)).toMatchObject([{ code: 'lease-unknown', count: 2, examples: ['"b"', '"c"'] }]);
+    expect(await recordsOf(await snapshotSource(readFileSync(path)))).toHaveLength(4);
+  });
+
   test('users without a password, a vanished lease and a negative lease id are noted', async () => {
     const auth = { enabled: true, users: [{ name: 'root', roles: ['root'] }], roles: [{ name: 'root', permissions: [] }] };
     const leases = [lease(-5n, 60n), { ...lease(9n, 0n), remainingTtl: -1n }];
@@ -205,10 +212,8 @@ describe('options', () => {
       'user-without-password': false,
     });
     const read = await snapshotSource(readFileSync(path));
-    expect((await leasesOf(read)).map(({ id, remainingTtl }) => [id, remainingTtl])).toEqual([
-      [-5n, 60n],
-      [9n, -1n],
-    ]);
+    expect((await leasesOf(read)).map(({ id, remainingTtl }) => [id, remainingTtl])).toEqual([[-5n, 60n]]);
+    expect(read.notes.list()).toMatchObject([{ code: 'lease-not-in-file', count: 1, examples: ['9'], lossy: true }]);
     expect(await read.auth()).toMatchObject({ enabled: true, users: [{ name: 'root', roles: ['root'] }] });
   });
 });

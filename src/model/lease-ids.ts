@@ -1,4 +1,4 @@
-import { doubled } from '../model/doubled.js';
+import { doubled } from './doubled.js';
 
 const FIRST_SIZE = 1024;
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { LeaseIds } from '../../src/jobs/lease-ids.js';
+import { LeaseIds } from '../../src/model/lease-ids.js';
 import { int64 } from '../support/arbitrary.js';
 
 test('knows the ids that were added in order, and no others', () => {
