@@ -50,6 +50,11 @@ export function errorForAnswer(endpoint: string, status: number, body: Buffer): 
   if (status === 401 || status === 403) {
     return new FerryError('unauthorized', `${endpoint} refuses the credentials (HTTP ${status})`, { hint: 'Check --user and --password.' });
   }
+  if (status === 414 || status === 431) {
+    return new FerryError('failed', `${endpoint}: the name of a node is longer than the server takes (HTTP ${status})`, {
+      hint: "etcd takes a request's first lines up to 1 MiB, names percent-encoded. Choose others with --prefix or --exclude-prefix.",
+    });
+  }
   if (status === 404) return new FerryError('unreachable', `${endpoint} does not serve the v2 API (HTTP 404)`, { hint: V2_HINT });
   if (status >= 200 && status < 300) {
     return new FerryError('unreachable', `${endpoint} answers, but not with the JSON of etcd's v2 API: ${firstLine(body)}`, {

@@ -4,11 +4,15 @@ import { unlessAborted } from '../model/run.js';
 import type { ClusterOptions } from './options.js';
 import { AnswerClock, ServerClock } from './v2-clock.js';
 import { errorForConnection } from './v2-errors.js';
+import { LONGEST_FIRST_LINE, warmConnector } from './v2-warm-connector.js';
 
 /** Redirects followed for one request; etcd needs one, to the leader. */
 const MOST_REDIRECTS = 5;
 /** Bytes of a short answer that are looked at. */
 const SHORT_ANSWER = 1024 * 1024;
+
+/** Bytes of an answer's head where a redirect repeats a long name: as many as etcd takes of a request. */
+const LONGEST_HEAD = 1024 * 1024;
 
 export interface V2Request {
   readonly method: 'GET' | 'PUT' | 'DELETE';
@@ -39,6 +43,8 @@ export interface V2Answer {
 /** HTTP to the endpoints of one cluster: kept connections, credentials, redirects, fail-over. */
 export class V2Http {
   readonly #agent: Agent;
+  /** Its connections take request lines of any length. */
+  readonly #agentForLongLines: Agent;
   readonly #endpoints: readonly string[];
   readonly #authorization: string | undefined;
   readonly #options: ClusterOptions;
@@ -53,19 +59,17 @@ export class V2Http {
     const { user, password } = options;
     this.#authorization = user === undefined ? undefined : `Basic ${Buffer.from(`${user}:${password ?? ''}`).toString('base64')}`;
     const tls = options.tls ?? {};
-    this.#agent = new Agent({
-      connections: 64,
-      pipelining: 1,
-      headersTimeout: options.commandTimeout,
-      bodyTimeout: options.commandTimeout,
-      connect: {
-        timeout: options.dialTimeout,
-        rejectUnauthorized: tls.insecureSkipVerify !== true,
-        ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-        ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-        ...(tls.key === undefined ? {} : { key: tls.key }),
-      },
-    });
+    const connect = {
+      timeout: options.dialTimeout,
+      rejectUnauthorized: tls.insecureSkipVerify !== true,
+      ...(tls.ca === undefined ? {} : { ca: tls.ca }),
+      ...(tls.cert === undefined ? {} : { cert: tls.cert }),
+      ...(tls.key === undefined ? {} : { key: tls.key }),
+    };
+    const timeouts = { headersTimeout: options.commandTimeout, bodyTimeout: options.commandTimeout };
+    const agent = { connections: 64, pipelining: 1, ...timeouts };
+    this.#agent = new Agent({ ...agent, connect });
+    this.#agentForLongLines = new Agent({ ...agent, maxHeaderSize: LONGEST_HEAD, connect: warmConnector(connect) });
   }
 
   /**
@@ -103,7 +107,7 @@ export class V2Http {
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await Promise.all([this.#agent.destroy(), this.#agentForLongLines.destroy()]);
   }
 
   async #follow(endpoint: string, request: V2Request): Promise<V2Answer> {
@@ -139,7 +143,8 @@ export class V2Http {
     if (this.#authorization !== undefined) headers.authorization = this.#authorization;
     if (request.form !== undefined) headers['content-type'] = 'application/x-www-form-urlencoded';
     try {
-      const answer = this.#agent.request({
+      const agent = target.length > LONGEST_FIRST_LINE ? this.#agentForLongLines : this.#agent;
+      const answer = agent.request({
         origin,
         path: target,
         method: request.method,

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { ClusterOptions, TlsOptions } from '../../src/cluster/options.js';
 import { connectV2, type V2Cluster } from '../../src/cluster/v2.js';
 import { FerryError } from '../../src/errors.js';
+import type { TreeNode } from '../../src/model/node.js';
 import { Authority } from '../support/certificates.js';
 import { EtcdServer, etcdVersions, etcdWithV2, freePort } from '../support/etcd.js';
 import { failure, V2Client } from '../support/v2.js';
@@ -238,6 +239,41 @@ describe('one node', () => {
     expect(await cluster.put(Buffer.from('/d/e'), { value })).toBeUndefined();
     expect(await cluster.remove(dir, { dir: true })).toMatchObject({ errorCode: 108 });
     expect(await cluster.version()).toBe(etcd.etcd.version);
+  });
+});
+
+describe('a node whose name is longer than the first line etcd takes on a connection', () => {
+  const long = (part: string, length: number): Buffer => Buffer.from(`/long/${part.repeat(length / part.length)}`);
+
+  test('is written, looked at, listed, watched and deleted, on fresh connections, many at once', async () => {
+    const { endpoint } = await startEtcd();
+    const names = ['x', 'é', `${'d'.repeat(499)}/`].flatMap((part) => [4_000, 4_500, 20_000].map((length) => long(part, length)));
+    const paths = names.flatMap((name) => [Buffer.concat([name, Buffer.from('1')]), Buffer.concat([name, Buffer.from('2')])]);
+    const value = Buffer.from('v');
+    const writer = connectTo([endpoint]);
+    await Promise.all(paths.map((path) => writer.put(path, { value }).then((refusal) => expect(refusal).toBeUndefined())));
+    const reader = connectTo([endpoint]);
+    const found = await Promise.all(paths.map((path) => reader.get(path)));
+    expect(found.every((node, i) => node?.path.equals(paths[i] as Buffer) === true)).toBe(true);
+    const path = paths[0] as Buffer;
+    expect(await treeJson(connectTo([endpoint]), Buffer.from(path))).toContain('"value":"v"');
+    const index = (found[0] as TreeNode).modifiedIndex;
+    expect(await connectTo([endpoint]).watch(path, index, 2000)).toMatchObject({ kind: 'event', event: { index } });
+    expect(await connectTo([endpoint]).remove(path, { prevIndex: index })).toBeUndefined();
+  });
+
+  test('is refused in a line where it is longer than any etcd takes', async () => {
+    const { endpoint } = await startEtcd();
+    const error = await failure(connectTo([endpoint]).put(long('x', 1_200_000), { value: Buffer.from('v') }));
+    expect(error).toMatchObject({ code: 'failed', message: expect.stringMatching(/longer than the server takes \(HTTP 431\)/) });
+  });
+
+  test('fails as any other where the server takes no connection, or answers with something else', async () => {
+    const error = await failure(connectTo([`http://127.0.0.1:${await freePort()}`]).get(long('x', 5000)));
+    expect(error).toMatchObject({ code: 'unreachable', message: expect.stringContaining('connection refused') });
+    for (const answer of ['', 'x'.repeat(20_000)]) {
+      expect((await failure(connectTo([await rawServer(answer)]).get(long('x', 5000)))).code).toBe('unreachable');
+    }
   });
 });
 
