@@ -33,6 +33,8 @@ export interface DataDirOptions {
   readonly includeUncommitted?: boolean;
   /** Most memory the replay may take, in bytes; 2 GiB unless given. */
   readonly maxMemory?: number;
+  /** The release that ran on the directory, `3.5.16`: of v3, where it matters, each that the directory may be of is worked out without it. */
+  readonly etcdVersion?: string;
 }
 
 /** A v2 store as a data dir leaves it, and how it got there. */

@@ -7,16 +7,16 @@ import { delegate, type Source } from '../model/source.js';
 import { type ReplayReport, replayLog, tooLarge } from '../replay/raft-log.js';
 import { TailedBackend } from '../replay/v3-backend.js';
 import { readTailBase } from '../replay/v3-base.js';
-import { V3Tail } from '../replay/v3-tail.js';
+import { type LoggedRequest, replayTail } from '../replay/v3-replay.js';
 import { V3Wants } from '../replay/v3-wants.js';
 import { type BackendView, EtcdBackend } from '../wire/backend.js';
 import { ENTRY_NORMAL, type RaftEntry, type SnapshotMetadata } from '../wire/raft.js';
-import { decodeV3Request, type V3Request } from '../wire/raft-v3.js';
+import { decodeV3Request } from '../wire/raft-v3.js';
 import { openSnap } from '../wire/snap.js';
 import { watchMember, whileAtRest } from './at-rest.js';
 import { DataDirFile, withFiles } from './data-dir-file.js';
 import { type DataDirLayout, findDataDir, snapDbFiles, snapFiles, walSegments } from './data-dir-layout.js';
-import { noteEndOfLog } from './data-dir-notes.js';
+import { noteEndOfLog, noteTail } from './data-dir-notes.js';
 import { type DataDirOptions, DEFAULT_MAX_MEMORY } from './data-dir-v2.js';
 import { openBackend, type SnapshotFileOptions } from './snapshot-file.js';
 
@@ -78,19 +78,18 @@ export async function openMember(layout: DataDirLayout, options: DataDirOptions,
   const start = await newestSnap(layout, notes);
   const { file, base } = await openDatabase(layout, start);
   try {
-    const { requests, report } = await readTail(layout, start, base.meta.consistentIndex ?? 0n, options, run);
-    noteTail(notes, requests, report, options);
+    const { requests, report, clusterVersion } = await readTail(layout, start, base.meta.consistentIndex ?? 0n, options, run);
+    noteEndOfLog(notes, report, options.includeUncommitted === true);
     if (requests.length === 0) return { backend: base, file, report, notes };
     const wants = new V3Wants();
     for (const { operation } of requests) wants.add(operation);
     const state = await readTailBase(base, wants, options.maxMemory ?? DEFAULT_MAX_MEMORY, run.signal);
-    const tail = new V3Tail(state, wants);
-    for (const request of requests) tail.apply(request);
-    if (state.auth.lostPasswords > 0) {
-      const message = 'passwords set in the tail of the WAL, which has no hash of them (etcd before 3.5): these users have no password';
-      notes.add('password-not-replayed', message, { lossy: true, count: state.auth.lostPasswords });
-    }
-    return { backend: new TailedBackend(base, tail, state.auth.data(), report.lastIndex), file, report, notes };
+    const { storageVersion } = base.meta;
+    const origin = { clusterVersion: clusterVersion ?? base.meta.clusterVersion ?? storageVersion, release: options.etcdVersion };
+    const replay = replayTail(state, wants, requests, origin);
+    noteTail(notes, requests, replay);
+    const lastIndex = replay.fatal === undefined ? report.lastIndex : replay.fatal.index - 1n;
+    return { backend: new TailedBackend(base, replay.tail, lastIndex), file, report, notes };
   } catch (thrown) {
     await file.close();
     throw thrown;
@@ -144,8 +143,10 @@ async function openDatabase(layout: DataDirLayout, start: SnapshotMetadata): Pro
 }
 
 interface Tail {
-  readonly requests: readonly V3Request[];
+  readonly requests: readonly LoggedRequest[];
   readonly report: ReplayReport;
+  /** Where the tail sets it. */
+  readonly clusterVersion: string | undefined;
 }
 
 /** What the WAL holds for the v3 store after the index the database stands at. */
@@ -157,14 +158,17 @@ async function readTail(
   run: RunContext,
 ): Promise<Tail> {
   const maxMemory = options.maxMemory ?? DEFAULT_MAX_MEMORY;
-  const requests: V3Request[] = [];
+  const requests: LoggedRequest[] = [];
+  let clusterVersion: string | undefined;
   let bytes = 0;
   const take = (entry: RaftEntry): void => {
     if (entry.index <= consistentIndex || entry.type !== ENTRY_NORMAL || entry.data.length === 0) return;
     // A copy: the entry shares a megabyte with others.
     const request = decodeV3Request(Buffer.from(entry.data));
-    if (request.operation.kind === 'none' || request.operation.kind === 'read') return;
-    requests.push(request);
+    const { operation } = request;
+    if (operation.kind === 'cluster-version') clusterVersion = operation.version;
+    if (operation.kind === 'none' || operation.kind === 'read' || operation.kind === 'cluster-version') return;
+    requests.push({ ...request, index: entry.index });
     bytes += entry.data.length;
     if (bytes > maxMemory) throw tooLarge(maxMemory);
   };
@@ -177,19 +181,7 @@ async function readTail(
     signal: run.signal,
   };
   const report = await withFiles(paths, (segments) => replayLog(segments, replay, take));
-  return { requests, report };
-}
-
-function noteTail(notes: NoteBook, requests: readonly V3Request[], report: ReplayReport, options: DataDirOptions): void {
-  if (requests.length > 0) {
-    notes.add('wal-tail', 'operations that only the WAL held, the database not yet; applied', { count: requests.length });
-  }
-  for (const { operation } of requests) {
-    if (operation.kind !== 'unknown') continue;
-    const message = 'operations of the WAL that this release does not know, left out';
-    notes.add('wal-not-replayed', message, { lossy: true, example: `field ${operation.field}` });
-  }
-  noteEndOfLog(notes, report, options.includeUncommitted === true);
+  return { requests, report, clusterVersion };
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -28,17 +28,6 @@ export class KeyRanges {
     return interval !== undefined && (interval.to === undefined || key < interval.to);
   }
 
-  /** True when every key of a range is in one of these or another. */
-  covers({ key, end }: KeyRange): boolean {
-    const from = key.toString('latin1');
-    if (end === undefined) return this.has(from);
-    let interval = this.#before(from);
-    // A key by itself is the range up to the key that follows it.
-    if (interval === undefined || (interval.to !== undefined && interval.to <= from)) interval = undefined;
-    if (interval === undefined) return this.#keys.has(from) && end.length > 0 && end.toString('latin1') === `${from}\0`;
-    return interval.to === undefined || (end.length > 0 && end.toString('latin1') <= interval.to);
-  }
-
   /** The last interval that begins at a key or before it. */
   #before(key: string): Interval | undefined {
     if (!this.#merged) this.#merge();

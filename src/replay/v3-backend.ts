@@ -15,13 +15,11 @@ export class TailedBackend implements BackendView {
   readonly revision: bigint;
   readonly #base: EtcdBackend;
   readonly #tail: V3Tail;
-  readonly #auth: AuthData | undefined;
 
   /** @param consistentIndex index of the last entry applied */
-  constructor(base: EtcdBackend, tail: V3Tail, auth: AuthData | undefined, consistentIndex: bigint) {
+  constructor(base: EtcdBackend, tail: V3Tail, consistentIndex: bigint) {
     this.#base = base;
     this.#tail = tail;
-    this.#auth = auth;
     this.bolt = base.bolt;
     this.revision = tail.revision;
     this.meta = { ...base.meta, consistentIndex, scheduledCompactRevision: tail.compactRevision ?? base.meta.scheduledCompactRevision };
@@ -50,7 +48,7 @@ export class TailedBackend implements BackendView {
   }
 
   async auth(): Promise<AuthData | undefined> {
-    return this.#auth;
+    return this.#tail.auth.data();
   }
 }
 

@@ -5,8 +5,7 @@ import { newScan, scanKeyValue } from '../wire/keyvalue-scan.js';
 import { eachField } from '../wire/raft.js';
 import { TOMBSTONE_KEY_BYTES } from '../wire/revision-key.js';
 import { readVarint, readVarint64 } from '../wire/varint.js';
-import { type Alarm, V3Alarms } from './v3-alarms.js';
-import { V3Auth } from './v3-auth.js';
+import type { Alarm } from './v3-alarms.js';
 import { V3Keyspace } from './v3-keyspace.js';
 import type { TailBase, TailLease } from './v3-tail.js';
 import type { V3Wants } from './v3-wants.js';
@@ -20,18 +19,27 @@ import type { V3Wants } from './v3-wants.js';
  */
 export async function readTailBase(backend: EtcdBackend, wants: V3Wants, maxMemory: number, signal: AbortSignal): Promise<TailBase> {
   const keyspace = new V3Keyspace(maxMemory);
-  const leases = new Map<bigint, TailLease>();
-  for await (const { id, ttl, remainingTtl } of backend.leases()) if (wants.leases.has(id)) leases.set(id, { ttl, remainingTtl });
   await loadKeys(backend, wants, keyspace, signal);
+  const leases = await readLeases(backend, wants, keyspace);
   const small = await readSmallBuckets(backend);
   return {
     revision: backend.revision,
     compacted: backend.compacted,
     keyspace,
     leases,
-    auth: new V3Auth(small.auth, small.authRevision),
-    alarms: new V3Alarms(small.alarms),
+    ...small,
   };
+}
+
+/** The wanted ones, and those of keys that a put keeps the lease of. */
+async function readLeases(backend: EtcdBackend, wants: V3Wants, keyspace: V3Keyspace): Promise<Map<bigint, TailLease>> {
+  const kept = new Set<bigint>();
+  for (const key of wants.keptLeases) kept.add(keyspace.get(key)?.lease ?? 0n);
+  const leases = new Map<bigint, TailLease>();
+  for await (const { id, ttl, remainingTtl } of backend.leases()) {
+    if (wants.leases.has(id) || kept.has(id)) leases.set(id, { ttl, remainingTtl });
+  }
+  return leases;
 }
 
 async function loadKeys(backend: EtcdBackend, wants: V3Wants, keyspace: V3Keyspace, signal: AbortSignal): Promise<void> {

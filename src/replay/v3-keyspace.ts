@@ -57,6 +57,19 @@ export class V3Keyspace {
     this.#sorted = [...this.#states.keys()].sort();
   }
 
+  /**
+   * A keyspace of its own with the same keys.
+   *
+   * @throws FerryError `failed` when both take too much memory
+   */
+  copy(): V3Keyspace {
+    const copy = new V3Keyspace(this.#maxMemory);
+    copy.reserve(this.#memory);
+    for (const [key, state] of this.#states) copy.load(key, state);
+    copy.#sorted = [...this.#sorted];
+    return copy;
+  }
+
   entries(): IterableIterator<[string, KeyState]> {
     return this.#states.entries();
   }

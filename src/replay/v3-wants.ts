@@ -5,6 +5,8 @@ import { KeyRanges } from './key-ranges.js';
 export class V3Wants {
   /** Leases; the keys attached to them are wanted too. */
   readonly leases = new Set<bigint>();
+  /** Keys, as latin-1 strings, that a put keeps the lease of: whether it is there is wanted too. */
+  readonly keptLeases = new Set<string>();
   readonly keys = new KeyRanges();
   /** Of these the value is wanted too. */
   readonly values = new KeyRanges();
@@ -34,6 +36,7 @@ export class V3Wants {
         const range = { key: operation.key, end: undefined };
         this.keys.add(range);
         if (operation.ignoreValue) this.values.add(range);
+        if (operation.ignoreLease) this.keptLeases.add(operation.key.toString('latin1'));
         if (operation.lease !== 0n) this.leases.add(operation.lease);
         break;
       }

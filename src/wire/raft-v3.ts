@@ -1,4 +1,5 @@
 import { eachField, readBool } from './raft.js';
+import { decodeV2Operation } from './raft-v2.js';
 import { readBytes, readInt64, readVarint, readVarint64 } from './varint.js';
 
 const EMPTY: Buffer = Buffer.alloc(0);
@@ -25,9 +26,13 @@ export interface DeleteOperation {
   readonly prevKv: boolean;
 }
 
-interface ReadOperation {
+export interface ReadOperation {
   readonly kind: 'read';
   readonly range: KeyRange;
+  /** 0n for the latest; what is asked for may be compacted or in the future. */
+  readonly revision: bigint;
+  /** True where it names a sort target that etcd does not know: up to 3.5 etcd panics when it sorts by it. */
+  readonly unsortable: boolean;
 }
 
 type CompareResult = 'equal' | 'greater' | 'less' | 'not-equal';
@@ -36,7 +41,8 @@ type CompareTarget = 'version' | 'create' | 'mod' | 'value' | 'lease';
 export interface Comparison {
   readonly range: KeyRange;
   readonly result: CompareResult | undefined;
-  readonly target: CompareTarget;
+  /** Undefined for one that etcd does not know: it takes both sides for equal. */
+  readonly target: CompareTarget | undefined;
   /** What to compare with, for all targets but `value`. */
   readonly number: bigint;
   readonly value: Buffer;
@@ -68,7 +74,8 @@ export type V3Operation =
   | { readonly kind: 'lease-revoke'; readonly id: bigint }
   | { readonly kind: 'lease-checkpoint'; readonly checkpoints: readonly { readonly id: bigint; readonly remainingTtl: bigint }[] }
   | { readonly kind: 'alarm'; readonly action: number; readonly memberId: bigint; readonly alarm: number }
-  /** Changes nothing that a backup holds: v2 operations, reads, the cluster's version and members. */
+  | { readonly kind: 'cluster-version'; readonly version: string }
+  /** Changes nothing that a backup holds: v2 operations, reads, the cluster's members. */
   | { readonly kind: 'none' }
   | { readonly kind: 'unknown'; readonly field: number };
 
@@ -83,8 +90,13 @@ const MAX_TXN_DEPTH = 100;
 const RESULTS: readonly CompareResult[] = ['equal', 'greater', 'less', 'not-equal'];
 const TARGETS: readonly CompareTarget[] = ['version', 'create', 'mod', 'value', 'lease'];
 const V2_METHOD = /^(POST|PUT|DELETE|QGET|SYNC)$/;
-/** authenticate, auth_status, gets and lists, and what concerns the cluster alone. */
-const WITHOUT_EFFECT: ReadonlySet<number> = new Set([2, 3, 1012, 1013, 1102, 1106, 1107, 1202, 1300, 1301, 1302]);
+/** authenticate, auth_status, gets and lists, what concerns the cluster alone, and what etcd's own tests write (9900, since 3.6). */
+const WITHOUT_EFFECT: ReadonlySet<number> = new Set([2, 3, 1012, 1013, 1102, 1106, 1107, 1202, 1301, 1302, 9900]);
+const CLUSTER_VERSION_SET = 1300;
+/** Where the v2 store keeps the cluster's version; up to 3.5 it is set through there. */
+const V2_CLUSTER_VERSION = '/0/version';
+const SORT_TARGETS = 5;
+const SORT_ORDERS = 3;
 const AUTH_FIELDS: ReadonlySet<number> = new Set([1000, 1011, 1100, 1101, 1103, 1104, 1105, 1200, 1201, 1203, 1204]);
 
 /**
@@ -96,12 +108,15 @@ const AUTH_FIELDS: ReadonlySet<number> = new Set([1000, 1011, 1100, 1101, 1103, 
 export function decodeV3Request(data: Buffer): V3Request {
   let [user, authRevision] = ['', 0n];
   let operation: V3Operation = { kind: 'none' };
-  let bare = false;
+  let [bare, v2] = [false, false];
   eachField(data, (tag, c) => {
     const field = Math.floor(tag / 8);
     if ((tag & 7) !== 2 || field === 1) return false;
     const message = readBytes(c);
-    if (field === 2 && V2_METHOD.test(message.toString('latin1'))) bare = true;
+    if (field === 2) {
+      v2 = true;
+      bare ||= V2_METHOD.test(message.toString('latin1'));
+    }
     if (bare) return true;
     if (field === 100) {
       eachField(message, (inner, header) => {
@@ -113,7 +128,16 @@ export function decodeV3Request(data: Buffer): V3Request {
     } else operation = decodeOperation(field, message);
     return true;
   });
-  return { operation, user, authRevision };
+  return { operation: v2 ? decodeV2ForV3(data) : operation, user, authRevision };
+}
+
+/** Of the v2 API's operations one concerns the v3 store: the cluster's version. */
+function decodeV2ForV3(data: Buffer): V3Operation {
+  const decoded = decodeV2Operation(data);
+  if (decoded.kind !== 'request') return { kind: 'none' };
+  const { method, path, value } = decoded.request;
+  if (method !== 'PUT' || path.toString('latin1') !== V2_CLUSTER_VERSION) return { kind: 'none' };
+  return { kind: 'cluster-version', version: value.toString() };
 }
 
 function decodeOperation(field: number, message: Buffer): V3Operation {
@@ -140,8 +164,19 @@ function decodeOperation(field: number, message: Buffer): V3Operation {
       return decodeCheckpoints(message);
     default:
       if (AUTH_FIELDS.has(field)) return { kind: 'auth', field, message };
+      if (field === CLUSTER_VERSION_SET) return { kind: 'cluster-version', version: firstText(message) };
       return WITHOUT_EFFECT.has(field) ? { kind: 'none' } : { kind: 'unknown', field };
   }
+}
+
+function firstText(message: Buffer): string {
+  let text = '';
+  eachField(message, (tag, c) => {
+    if (tag !== 0x0a) return false;
+    text = readBytes(c).toString();
+    return true;
+  });
+  return text;
 }
 
 function decodePut(message: Buffer): PutOperation {
@@ -163,6 +198,16 @@ function decodeDelete(message: Buffer): DeleteOperation {
   return { kind: 'delete', range: decodeRange(message), prevKv: (numbersOf(message)[3] ?? 0n) !== 0n };
 }
 
+function decodeRead(message: Buffer): ReadOperation {
+  const [, , , , revision = 0n, order = 0n, target = 0n] = numbersOf(message);
+  return {
+    kind: 'read',
+    range: decodeRange(message),
+    revision: BigInt.asIntN(64, revision),
+    unsortable: target >= SORT_TARGETS && order < SORT_ORDERS,
+  };
+}
+
 /** Fields 1 and 2 of a RangeRequest or DeleteRangeRequest; a `range_end` of one zero byte means no end. */
 function decodeRange(message: Buffer): KeyRange {
   let key = EMPTY;
@@ -176,7 +221,8 @@ function decodeRange(message: Buffer): KeyRange {
   return rangeOf(key, end);
 }
 
-function rangeOf(key: Buffer, end: Buffer | undefined): KeyRange {
+/** A range as etcd writes it: an end that is empty or not there for the key alone, one zero byte for all from the key on. */
+export function rangeOf(key: Buffer, end: Buffer | undefined): KeyRange {
   if (end === undefined || end.length === 0) return { key, end: undefined };
   return { key, end: end.length === 1 && end[0] === 0 ? EMPTY : end };
 }
@@ -197,7 +243,7 @@ function decodeTxn(message: Buffer, depth: number): TxnOperation {
 
 function pushRequest(requests: RequestOperation[], message: Buffer, depth: number): void {
   eachField(message, (tag, c) => {
-    if (tag === 0x0a) requests.push({ kind: 'read', range: decodeRange(readBytes(c)) });
+    if (tag === 0x0a) requests.push(decodeRead(readBytes(c)));
     else if (tag === 0x12) requests.push(decodePut(readBytes(c)));
     else if (tag === 0x1a) requests.push(decodeDelete(readBytes(c)));
     // etcd nests as deep as a request's size allows; past this depth it is no program's.
@@ -224,7 +270,7 @@ function decodeCompare(message: Buffer): Comparison {
   });
   // Fields 4 to 8 are version, create_revision, mod_revision, value and lease: the targets' order.
   const number = numbers.get(target + 4) ?? 0n;
-  return { range: rangeOf(key, end), result: RESULTS[result], target: TARGETS[target] ?? 'version', number, value };
+  return { range: rangeOf(key, end), result: RESULTS[result], target: TARGETS[target], number, value };
 }
 
 function decodeCheckpoints(message: Buffer): V3Operation {

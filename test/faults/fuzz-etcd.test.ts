@@ -14,7 +14,7 @@ import { hashKv } from '../../src/readers/snapshot-file-hashkv.js';
 import { restoreV2Store } from '../../src/replay/v2-snapshot.js';
 import { TailedBackend } from '../../src/replay/v3-backend.js';
 import { readTailBase } from '../../src/replay/v3-base.js';
-import { V3Tail } from '../../src/replay/v3-tail.js';
+import { replayTail } from '../../src/replay/v3-replay.js';
 import { V3Wants } from '../../src/replay/v3-wants.js';
 import { EtcdBackend } from '../../src/wire/backend.js';
 import { decodeLease, decodeRole, decodeUser, encodeLease, encodeRole, encodeUser } from '../../src/wire/backend-messages.js';
@@ -119,13 +119,12 @@ function* unframed(bytes: Buffer): Generator<Buffer> {
 /** Applies requests of the log to a keyspace and reads what it became. */
 async function replayed(keyspace: Buffer, requests: Buffer): Promise<void> {
   const base = await EtcdBackend.open(memorySource(keyspace));
-  const decoded = [...unframed(requests)].map((request) => decodeV3Request(request));
+  const decoded = [...unframed(requests)].map((request, i) => ({ ...decodeV3Request(request), index: BigInt(i + 1) }));
   const wants = new V3Wants();
   for (const { operation } of decoded) wants.add(operation);
   const state = await readTailBase(base, wants, 1 << 26, quietRun().signal);
-  const tail = new V3Tail(state, wants);
-  for (const request of decoded) tail.apply(request);
-  const backend = new TailedBackend(base, tail, state.auth.data(), 1n);
+  const { tail } = replayTail(state, wants, decoded, { clusterVersion: undefined });
+  const backend = new TailedBackend(base, tail, 1n);
   const options = { location: 'memory', selection: EVERYTHING, tmpDir: tmpdir(), hash: 'unchecked' as const };
   await readAll(await openBackend(memorySource(keyspace), backend, options, quietRun()));
 }

@@ -27,34 +27,3 @@ test('a key is in the set when it is in one of its ranges', () => {
     }),
   );
 });
-
-test('a range is covered only if each of its keys is, and is when one range holds it', () => {
-  fc.assert(
-    fc.property(fc.array(range, { maxLength: 5 }), range, (ranges, asked) => {
-      const set = new KeyRanges();
-      for (const one of ranges) set.add(one);
-      const keys = all.filter((one) => holds(asked, one));
-      if (set.covers(asked)) for (const one of keys) expect(set.has(one.toString('latin1'))).toBe(true);
-      const whole = ranges.some(
-        (r) =>
-          r.end !== undefined &&
-          asked.end !== undefined &&
-          holds(r, asked.key) &&
-          (r.end.length === 0 || (asked.end.length > 0 && asked.end.compare(r.end) <= 0)),
-      );
-      if (whole) expect(set.covers(asked)).toBe(true);
-    }),
-  );
-});
-
-test('ranges that touch cover what none of them holds alone', () => {
-  const [a, b, c] = ['a', 'b', 'c'].map((text) => Buffer.from(text)) as [Buffer, Buffer, Buffer];
-  const set = new KeyRanges();
-  set.add({ key: b, end: c });
-  set.add({ key: a, end: b });
-  expect(set.covers({ key: a, end: c })).toBe(true);
-  expect(set.covers({ key: a, end: Buffer.from('c\0') })).toBe(false);
-  expect(set.covers({ key: a, end: Buffer.alloc(0) })).toBe(false);
-  set.add({ key: c, end: Buffer.alloc(0) });
-  expect(set.covers({ key: a, end: Buffer.alloc(0) })).toBe(true);
-});
