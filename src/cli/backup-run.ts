@@ -109,10 +109,11 @@ export async function pruneAfter(run: BackupRun): Promise<void> {
     const policy = await policyOf(run);
     if (policy === undefined) return;
     const [{ prune }, { openRepository }] = await Promise.all([import('../jobs/prune.js'), import('../locations/repository.js')]);
-    await using repository = await openRepository(target);
+    const quiet = shownRun(terminal, { quiet: true }).run;
+    await using repository = await openRepository(target, quiet);
     const { dryRun } = target;
     const options = { policy, names: [target.name], dryRun, mayHoldNone: dryRun, wait: target.wait ?? PRUNE_WAIT };
-    run.pruned = await prune(repository, options, shownRun(terminal, { quiet: true }).run);
+    run.pruned = await prune(repository, options, quiet);
   } catch (thrown) {
     run.error = failureOf(thrown, terminal.signal);
   }
@@ -151,12 +152,15 @@ async function tellMetrics(run: BackupRun): Promise<void> {
   await writeMetrics(args.metrics, [numbers]);
 }
 
-async function repositoryNumbers({ target }: BackupRun): Promise<{ archives: number; newestAt?: number } | undefined> {
+async function repositoryNumbers(run: BackupRun): Promise<{ archives: number; newestAt?: number } | undefined> {
+  const { target } = run;
   if (target === undefined) return undefined;
   const { openRepository } = await import('../locations/repository.js');
-  await using repository = await openRepository(target);
+  // What there is to warn of has been said by the backup.
+  const silent = { ...context(run), warn: () => {} };
+  await using repository = await openRepository(target, silent);
   const archives = (await repository.archives()).filter(({ name }) => name === target.name);
-  return { archives: archives.length, ...defined('newestAt', archives.at(-1)?.time) };
+  return { archives: archives.length, ...defined('newestAt', repository.newest(archives, silent)?.time) };
 }
 
 async function tellHealthcheck(run: BackupRun, event: HealthcheckEvent, message: string): Promise<void> {

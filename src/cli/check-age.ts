@@ -45,8 +45,9 @@ export const checkAgeCommand: Command<Arguments> = {
 async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<number> {
   const [{ checkAge }, { openRepository }] = await Promise.all([import('../jobs/check-age.js'), import('../locations/repository.js')]);
   const maxAge = parseDuration(args['max-age'], '--max-age');
-  await using repository = await openRepository({ location: parseLocation(args.repository), ...defined('s3', s3Settings(args, terminal)) });
   const { run: context, display } = shownRun(terminal, args);
+  const request = { location: parseLocation(args.repository), ...defined('s3', s3Settings(args, terminal)) };
+  await using repository = await openRepository(request, context);
   const options = {
     maxAge,
     now: Date.now(),

@@ -1,6 +1,7 @@
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { ArchiveList, ListedArchive } from '../jobs/list-archives.js';
 import { parseLocation } from '../locations/parse.js';
+import { isInFuture } from '../storage/clock.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatCount } from './format.js';
 import { toJson } from './json.js';
@@ -44,9 +45,10 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
 async function listTable({ archives }: ArchiveList): Promise<string> {
   const { table } = await import('./table.js');
   const head = ['NAME', 'TIME', 'REVISION', 'KEYS', 'SIZE', 'VERIFIED', 'FILE'];
+  const now = Date.now();
   const rows = archives.map(({ archive, summary }) => [
     archive.name,
-    formatTime(archive.time),
+    formatTime(archive.time) + (isInFuture(archive.time, now) ? ' (in the future)' : ''),
     String(archive.revision),
     summary === undefined ? '?' : formatCount(summary.records),
     formatBytes(archive.size),
@@ -75,7 +77,8 @@ function listJson({ location, archives }: ArchiveList): object {
 
 function archiveJson({ archive, summary }: ListedArchive): object {
   const { name, file, time, revision, encrypted, size } = archive;
-  const known = { name, file, time: new Date(time).toISOString(), revision, encrypted, size };
+  const future = isInFuture(time, Date.now()) ? { future: true } : {};
+  const known = { name, file, time: new Date(time).toISOString(), ...future, revision, encrypted, size };
   if (summary === undefined) return { ...known, summary: null };
   const { api, records, leases, rawBytes, digests, sha256, source, verified, notes, damagedAt, unchangedAt } = summary;
   return {

@@ -43,8 +43,9 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const [{ prune }, { openRepository }] = await Promise.all([import('../jobs/prune.js'), import('../locations/repository.js')]);
   const policy = await requiredPolicy(args);
   const wait = parsed(args, 'wait', parseDuration);
-  await using repository = await openRepository({ location: parseLocation(args.repository), ...defined('s3', s3Settings(args, terminal)) });
   const { run: context, display } = shownRun(terminal, args);
+  const request = { location: parseLocation(args.repository), ...defined('s3', s3Settings(args, terminal)) };
+  await using repository = await openRepository(request, context);
   const options = { policy, dryRun: args['dry-run'] === true, ...defined('names', args.name), ...defined('wait', wait) };
   const report = await prune(repository, options, context).finally(() => display.clear());
   if (args.json === true) await put(terminal, `${toJson(pruneJson(report))}\n`);

@@ -62,7 +62,7 @@ export async function backupToRepository(options: RepositoryBackupOptions, run: 
   const recipients = to.seal === undefined ? undefined : await (await import('../locations/age-keys.js')).readRecipients(to.seal);
   const mayStartAgain = from.revision === undefined;
   if (to.dryRun) return againWhenCompacted((restarts) => tryOut(options, restarts, run), mayStartAgain, run);
-  await using repository = await openRepository(to);
+  await using repository = await openRepository(to, run);
   const doing = { doing: 'backup', ...(to.wait === undefined ? {} : { wait: to.wait }) };
   await using lock = await repository.lock({ kind: 'shared', name: to.name }, doing, run);
   const guarded = { ...run, signal: AbortSignal.any([run.signal, lock.signal]) };

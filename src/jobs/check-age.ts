@@ -1,4 +1,5 @@
 import type { RunContext } from '../model/run.js';
+import { isInFuture } from '../storage/clock.js';
 import { emptyRepository, type Repository, type StoredArchive } from '../storage/repository.js';
 import type { StoredSummary } from '../storage/stored-summary.js';
 import { ofNames } from './prune.js';
@@ -32,9 +33,6 @@ export interface CheckAgeReport {
   readonly fresh: boolean;
 }
 
-/** Clocks may be apart by so much; an archive of a later time says nothing of how fresh it is. */
-const CLOCKS_APART = 10 * 60_000;
-
 /**
  * Tells whether the newest backup of every NAME is recent enough. A backup that found nothing changed
  * (`--skip-unchanged`) counts like an archive.
@@ -48,10 +46,10 @@ export async function checkAge(repository: Repository, options: CheckAgeOptions,
   // What passed verify stands in the summaries alone.
   const needed = options.require === 'verify';
   const summaries = await repository.summaries(archives, needed ? undefined : repository.warnOfUnreadable(run));
-  const backups = archives.map((archive, i) => backupOf(archive, summaries[i]));
+  const backups = archives.map((archive, i) => backupOf(archive, summaries[i], options.now));
   for (const { archive, at } of backups) {
-    if (at <= options.now + CLOCKS_APART) continue;
-    run.warn(`${archive.file} is of a time to come, ${new Date(at).toISOString()}; it counts for nothing here`);
+    if (!isInFuture(at, options.now)) continue;
+    run.warn(`${archive.file} is dated in the future, ${new Date(at).toISOString()}; it counts for nothing here`);
   }
   const names = [...new Set(archives.map(({ name }) => name))];
   const ages = names.map((name) =>
@@ -71,13 +69,15 @@ interface Backup {
   readonly verified: boolean;
 }
 
-function backupOf(archive: StoredArchive, summary: StoredSummary | undefined): Backup {
-  const at = Math.max(archive.time, summary?.unchangedAt ?? 0);
+function backupOf(archive: StoredArchive, summary: StoredSummary | undefined, now: number): Backup {
+  const unchangedAt = summary?.unchangedAt ?? 0;
+  // A clock that ran ahead for one night says nothing of the archive itself.
+  const at = isInFuture(unchangedAt, now) ? archive.time : Math.max(archive.time, unchangedAt);
   return { archive, at, verified: summary?.verified.content !== undefined };
 }
 
 function ageOf(name: string, backups: readonly Backup[], { maxAge, require, now }: CheckAgeOptions): AgeOfName {
-  const counting = backups.filter(({ at, verified }) => at <= now + CLOCKS_APART && (require === undefined || verified));
+  const counting = backups.filter(({ at, verified }) => !isInFuture(at, now) && (require === undefined || verified));
   const newest = counting.reduce<Backup | undefined>(
     (best, backup) => (best === undefined || backup.at >= best.at ? backup : best),
     undefined,

@@ -43,11 +43,11 @@ const PIECE = 4 * 1024 * 1024;
  *   do; what is wrong with one archive is in its result
  */
 export async function copyArchives(options: CopyOptions, run: RunContext): Promise<CopyReport> {
-  await using source = await openRepository(options.from);
+  await using source = await openRepository(options.from, run);
   const all = await source.archives();
   if (all.length === 0) throw emptyRepository(source.location);
   const archives = ofNames(all, options.names, source.location);
-  await using target = await openRepository(options.to);
+  await using target = await openRepository(options.to, run);
   const done: CopiedArchive[] = [];
   for (const name of new Set(archives.map((archive) => archive.name))) {
     const named = archives.filter((archive) => archive.name === name);

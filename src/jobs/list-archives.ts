@@ -34,11 +34,12 @@ export interface ArchiveList {
  * @throws FerryError `empty-repository`, `not-found` for a NAME without archives, and as the repository does
  */
 export async function listArchives(options: ListArchivesOptions, run: RunContext): Promise<ArchiveList> {
-  await using repository = await openRepository(options.repository);
+  await using repository = await openRepository(options.repository, run);
   await repository.warnOfLinks(run);
   const all = await repository.archives();
   if (all.length === 0) throw emptyRepository(repository.location);
   const archives = ofNames(all, options.names, repository.location);
+  repository.warnOfFuture(archives, run);
   const summaries = await repository.summaries(archives, repository.warnOfUnreadable(run));
   const listed: ListedArchive[] = [];
   for (const [i, archive] of archives.entries()) {

@@ -44,23 +44,31 @@ export interface PruneReport {
  */
 export async function prune(repository: Repository, options: PruneOptions, run: RunContext): Promise<PruneReport> {
   checkPolicy(options.policy);
-  if (options.dryRun) return report(repository, await decide(repository, options), true);
+  if (options.dryRun) return report(repository, await decide(repository, options, Date.now(), run), true);
   const { wait } = options;
   await using lock = await repository.lock({ kind: 'exclusive' }, { doing: 'prune', ...(wait === undefined ? {} : { wait }) }, run);
-  const decisions = await decide(repository, options);
+  // This machine's clock may run ahead; the store's may be another one, and tells.
+  const now = Math.min(Date.now(), lock.heldAt || Date.now());
+  const decisions = await decide(repository, options, now, run);
   await remove(repository, decisions, lock, run);
   return report(repository, decisions, false);
 }
 
-async function decide(repository: Repository, options: PruneOptions): Promise<RetentionDecision<PruneCandidate>[]> {
+async function decide(
+  repository: Repository,
+  options: PruneOptions,
+  now: number,
+  run: RunContext,
+): Promise<RetentionDecision<PruneCandidate>[]> {
   const { policy, names = [], zone, mayHoldNone } = options;
   const all = await repository.archives();
   if (mayHoldNone === true && !all.some(({ name }) => names.includes(name))) return [];
   if (all.length === 0) throw emptyRepository(repository.location);
   const archives = ofNames(all, names, repository.location);
+  repository.warnOfFuture(archives, run, now);
   const summaries = await repository.summaries(archives);
   const candidates = archives.map((archive, i) => ({ ...archive, verified: summaries[i]?.verified.content !== undefined }));
-  return applyRetention(candidates, policy, { now: Date.now(), ...(zone === undefined ? {} : { zone }) });
+  return applyRetention(candidates, policy, { now, ...(zone === undefined ? {} : { zone }) });
 }
 
 /**

@@ -24,7 +24,7 @@ export async function unchangedSince(
 ): Promise<DescribedArchive | undefined> {
   const { startedAt, revision } = account.header;
   const named = (await repository.archives()).filter(({ name }) => name === options.to.name);
-  const newest = named.at(-1);
+  const newest = repository.newest(named, run);
   const candidates = named.filter((archive) => archive === newest || (archive.time === startedAt && archive.revision === revision));
   for (const archive of candidates.reverse()) {
     const found = await unchangedIn(repository, archive, options, account, run);

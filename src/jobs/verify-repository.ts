@@ -17,10 +17,10 @@ import { encryptedAccount, passedArchive, verifyArchiveBytes } from './verify-ar
  * @throws FerryError `empty-repository`, `not-found` for a NAME without archives, and as the repository does
  */
 export async function* verifyRepository(request: SourceRequest, options: VerifyOptions, run: RunContext): AsyncIterable<VerifyResult> {
-  await using repository = await openRepository(request);
+  await using repository = await openRepository(request, run);
   if (request.at === undefined) await repository.warnOfLinks(run);
   const verifying = { repository, request, options, keeper: new Keeper(repository, run), run };
-  for (const archive of await chosen(repository, request)) {
+  for (const archive of await chosen(repository, request, run)) {
     run.signal.throwIfAborted();
     const location = repository.locationOf(archive);
     try {
@@ -36,10 +36,10 @@ export async function* verifyRepository(request: SourceRequest, options: VerifyO
   }
 }
 
-async function chosen(repository: Repository, { names, at }: SourceRequest): Promise<readonly StoredArchive[]> {
+async function chosen(repository: Repository, { names, at }: SourceRequest, run: RunContext): Promise<readonly StoredArchive[]> {
   if (at !== undefined) {
     const name = onlyName(names);
-    return [await repository.choose({ at, ...(name === undefined ? {} : { name }) })];
+    return [await repository.choose({ at, ...(name === undefined ? {} : { name }) }, run)];
   }
   const all = await repository.archives();
   if (all.length === 0) throw emptyRepository(repository.location);

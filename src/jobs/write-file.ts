@@ -21,7 +21,7 @@ export interface ArchiveOptions {
  * @throws FerryError as source and target do
  */
 export async function writeArchive(source: Source, target: NewFile, options: ArchiveOptions, run: RunContext): Promise<ArchiveAccount> {
-  const sink = await openNewFile(target);
+  const sink = await openNewFile(target, run.signal);
   try {
     const account = await packArchive(source, sink, options, run);
     run.signal.throwIfAborted();
@@ -46,15 +46,15 @@ export async function writeSnapshot(
   options: WriteSnapshotOptions,
   run: RunContext,
 ): Promise<WriteSnapshotReport> {
-  const sink = source.info.kind === 'archive' ? openedLate(target) : await openNewFile(target);
+  const sink = source.info.kind === 'archive' ? openedLate(target, run.signal) : await openNewFile(target, run.signal);
   return writeSnapshotFile(source, sink, options, run);
 }
 
 /** A sink that is opened when the first byte is written. */
-function openedLate(target: NewFile): ByteSink {
+function openedLate(target: NewFile, signal: AbortSignal): ByteSink {
   let sink: Promise<ByteSink> | undefined;
   const opened = (): Promise<ByteSink> => {
-    sink ??= openNewFile(target);
+    sink ??= openNewFile(target, signal);
     return sink;
   };
   return {

@@ -22,7 +22,7 @@ export async function openArchiveBytes(
   const { location } = request;
   if (location.kind === 'live') throw new FerryError('usage', `${location.text} is a live cluster; an archive was expected`);
   if (location.kind === 's3' || (await isRepository(location))) {
-    const stored = await openStoredBytes(request);
+    const stored = await openStoredBytes(request, run);
     return plainBytes(stored, stored.name, request.open);
   }
   if (location.kind === 'path') {

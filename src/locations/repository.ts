@@ -1,5 +1,6 @@
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
+import type { RunContext } from '../model/run.js';
 import { openDirectoryStore } from '../storage/directory-store.js';
 import type { ObjectStore } from '../storage/object-store.js';
 import { Repository } from '../storage/repository.js';
@@ -37,7 +38,7 @@ export async function willBeRepository(location: Location, create: boolean): Pro
  * @throws FerryError `usage` for a location that is none, `not-found` for a directory that is missing,
  *   `unreachable` or `unauthorized` for a bucket
  */
-export async function openRepository(request: RepositoryRequest): Promise<Repository> {
+export async function openRepository(request: RepositoryRequest, run: RunContext): Promise<Repository> {
   const { location, create = false, s3 = {} } = request;
   if (!(await willBeRepository(location, create))) {
     const missing = location.kind === 'path' && (await detect(location.path)) === 'missing';
@@ -45,7 +46,7 @@ export async function openRepository(request: RepositoryRequest): Promise<Reposi
       throw new FerryError('not-found', `${location.text}: no such directory`, { hint: 'Check the path, and that it is mounted.' });
     throw new FerryError('usage', `${location.text} is not a repository`, { hint: 'A repository is a directory, or s3://bucket/prefix.' });
   }
-  return new Repository(await openStore(location, create, s3));
+  return new Repository(await openStore(location, create, s3, run));
 }
 
 /**
@@ -53,21 +54,24 @@ export async function openRepository(request: RepositoryRequest): Promise<Reposi
  *
  * @throws FerryError as `openRepository` and `Repository.choose` do
  */
-export async function openStoredBytes(request: {
-  readonly location: Location;
-  readonly names?: readonly string[];
-  readonly at?: number;
-  readonly s3?: S3Settings;
-}): Promise<ByteSource> {
+export async function openStoredBytes(
+  request: {
+    readonly location: Location;
+    readonly names?: readonly string[];
+    readonly at?: number;
+    readonly s3?: S3Settings;
+  },
+  run: RunContext,
+): Promise<ByteSource> {
   const { location, names, at } = request;
   if (location.kind === 's3' && location.ending !== 'repository') {
     const { openS3Object } = await import('../storage/s3-store.js');
-    return openS3Object(location, request.s3 ?? {});
+    return openS3Object(location, request.s3 ?? {}, run.signal);
   }
-  const repository = await openRepository(request);
+  const repository = await openRepository(request, run);
   try {
     const name = onlyName(names);
-    const archive = await repository.choose({ ...(name === undefined ? {} : { name }), ...(at === undefined ? {} : { at }) });
+    const archive = await repository.choose({ ...(name === undefined ? {} : { name }), ...(at === undefined ? {} : { at }) }, run);
     return closingToo(await repository.open(archive), repository);
   } catch (thrown) {
     await repository.close();
@@ -83,11 +87,11 @@ export function onlyName(names: readonly string[] | undefined): string | undefin
   });
 }
 
-async function openStore(location: Location, create: boolean, s3: S3Settings): Promise<ObjectStore> {
+async function openStore(location: Location, create: boolean, s3: S3Settings, run: RunContext): Promise<ObjectStore> {
   if (location.kind === 'path') return openDirectoryStore(location.path, { create });
   if (location.kind !== 's3') throw new FerryError('usage', `${location.text} is not a repository`);
   const { openS3Store } = await import('../storage/s3-store.js');
-  return openS3Store(location, s3);
+  return openS3Store(location, s3, run.signal);
 }
 
 function closingToo(bytes: ByteSource, repository: Repository): ByteSource {

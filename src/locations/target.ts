@@ -55,17 +55,18 @@ export async function newFileKind(location: Location): Promise<NewFileKind> {
 /**
  * Opens the place a new file is to be written to.
  *
+ * @param signal ends every wait for a bucket
  * @throws FerryError `in-the-way` when something is there already and is not to be overwritten, `usage` for a
  *   directory, and for a name that does not fit whether the archive is to be encrypted
  */
-export async function openNewFile(target: NewFile): Promise<ByteSink> {
+export async function openNewFile(target: NewFile, signal: AbortSignal): Promise<ByteSink> {
   const { location, seal } = target;
   checkSealed(location, seal);
-  if (seal === undefined) return openPlain(target);
+  if (seal === undefined) return openPlain(target, signal);
   // Told before anything is made: what the recipients' files hold may be none.
   const { readRecipients, sealed } = await import('./age-keys.js');
   const recipients = await readRecipients(seal);
-  return sealed(await openPlain(target), recipients);
+  return sealed(await openPlain(target, signal), recipients);
 }
 
 function checkSealed(location: Location, seal: SealWith | undefined): void {
@@ -82,10 +83,10 @@ function checkSealed(location: Location, seal: SealWith | undefined): void {
   });
 }
 
-async function openPlain(target: NewFile): Promise<ByteSink> {
+async function openPlain(target: NewFile, signal: AbortSignal): Promise<ByteSink> {
   const { location } = target;
   if (location.kind === 'live') throw new FerryError('usage', `${location.text} is a live cluster; a file was expected`);
-  if (location.kind === 's3') return target.dryRun ? nowhere(location.text) : s3Object(location, target);
+  if (location.kind === 's3') return target.dryRun ? nowhere(location.text) : s3Object(location, target, signal);
   if (location.kind === 'stdio') return target.dryRun ? nowhere('stdout') : streamSink(target.stdout, 'stdout');
   const found = await detect(location.path);
   if (found === 'directory' || found === 'data-dir') throw isDirectory(location.path);
@@ -97,9 +98,9 @@ async function openPlain(target: NewFile): Promise<ByteSink> {
   return nowhere(location.path);
 }
 
-async function s3Object(location: S3Location, { s3 = {}, overwrite }: NewFile): Promise<ByteSink> {
+async function s3Object(location: S3Location, { s3 = {}, overwrite }: NewFile, signal: AbortSignal): Promise<ByteSink> {
   const { createS3Object } = await import('../storage/s3-store.js');
-  return createS3Object(location, s3, { overwrite });
+  return createS3Object(location, s3, { overwrite, signal });
 }
 
 function isDirectory(path: string): FerryError {

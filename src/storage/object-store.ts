@@ -1,5 +1,8 @@
 import type { ByteSink, ByteSource } from '../model/bytes.js';
 
+/** The most bytes of a small object, read whole: a lock or a summary has a few hundred. */
+export const LARGEST_SMALL = 1024 * 1024;
+
 /** What a listing tells of one object. */
 export interface StoredObject {
   /** In the folder that was listed; no `/` in it. */
@@ -43,7 +46,7 @@ export interface ObjectStore {
    * @throws FerryError `in-the-way`, here or when it is finished, for a name that is taken
    */
   create(name: string): Promise<ByteSink>;
-  /** A small object's bytes, or undefined where there is none. */
+  /** A small object's bytes, or undefined where there is none; one that is larger than `LARGEST_SMALL` is `failed`. */
   get(name: string): Promise<Buffer | undefined>;
   /** Writes a small object, in the place of what was there; it is seen whole or not at all. */
   put(name: string, bytes: Uint8Array): Promise<void>;

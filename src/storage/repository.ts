@@ -3,6 +3,7 @@ import { FerryError } from '../errors.js';
 import type { ByteSink, ByteSource } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
 import { type ArchiveName, formatArchiveName, parseArchiveName } from './archive-name.js';
+import { isInFuture } from './clock.js';
 import type { LockRequest } from './lock-record.js';
 import { inRepository, NewArchive } from './new-archive.js';
 import type { ObjectStore } from './object-store.js';
@@ -12,6 +13,8 @@ import { encodeSummary, type ProofDepth, parseSummary, type StoredSummary } from
 const SUMMARIES = '.etcdferry/summaries';
 /** Summaries read at once. */
 const IN_FLIGHT = 8;
+/** Archives that a warning names. */
+const NAMED = 5;
 /** Bytes read at once where all of an archive is hashed. */
 const PIECE = 4 * 1024 * 1024;
 
@@ -30,7 +33,7 @@ export type Unreadable = (error: FerryError) => void;
 export interface ArchiveChoice {
   /** NAME; may be left out where all archives have the same. */
   readonly name?: string;
-  /** The newest that is not younger, in milliseconds since the Unix epoch; else the newest of all. */
+  /** The newest that is not younger, in milliseconds since the Unix epoch; else the newest that is not dated in the future. */
   readonly at?: number;
 }
 
@@ -74,12 +77,12 @@ export class Repository implements AsyncDisposable {
   }
 
   /**
-   * The archive that is meant.
+   * The archive that is meant. Archives dated in the future are passed over, with a warning, unless `at` reaches them.
    *
    * @throws FerryError `empty-repository` when there is none at all, `not-found` when none is of that NAME
    *   or that old, `usage` when archives have different NAMEs and none was chosen
    */
-  async choose(choice: ArchiveChoice): Promise<StoredArchive> {
+  async choose(choice: ArchiveChoice, run: RunContext): Promise<StoredArchive> {
     const all = await this.archives();
     if (all.length === 0) throw emptyRepository(this.location);
     const names = [...new Set(all.map(({ name }) => name))];
@@ -89,17 +92,41 @@ export class Repository implements AsyncDisposable {
     }
     const named = all.filter((archive) => archive.name === name);
     const { at } = choice;
-    const found = named.findLast((archive) => at === undefined || archive.time <= at);
+    const found = at === undefined ? this.newest(named, run) : named.findLast(({ time }) => time <= at);
     if (found !== undefined) return found;
     if (named[0] === undefined) {
       throw new FerryError('not-found', `${this.location} holds no archive of ${name}`, {
         hint: `It holds archives of ${names.join(', ')}.`,
       });
     }
-    const [asked, oldest] = [new Date(at as number).toISOString(), new Date(named[0].time).toISOString()];
+    const oldest = new Date(named[0].time).toISOString();
+    if (at === undefined) {
+      throw new FerryError('not-found', `${this.location}: every archive of ${name} is dated in the future`, {
+        hint: `Is this machine's clock right? The oldest is from ${oldest}; --at takes it all the same.`,
+      });
+    }
+    const asked = new Date(at).toISOString();
     throw new FerryError('not-found', `${this.location} holds no archive of ${name} from ${asked} or before`, {
       hint: `The oldest is from ${oldest}.`,
     });
+  }
+
+  /**
+   * The newest archive that is not dated in the future; those that are are passed over, with a warning.
+   *
+   * @param named archives of one NAME, the oldest first
+   */
+  newest(named: readonly StoredArchive[], run: RunContext): StoredArchive | undefined {
+    const now = Date.now();
+    const ahead = named.filter(({ time }) => isInFuture(time, now));
+    if (ahead.length > 0) run.warn(`${this.location}: ${futureText(ahead)} passed over; --at takes one all the same`);
+    return named.findLast((archive) => !ahead.includes(archive));
+  }
+
+  /** Warns of archives that are dated in the future: whoever made them had a clock that was wrong. */
+  warnOfFuture(archives: readonly StoredArchive[], run: RunContext, now: number = Date.now()): void {
+    const ahead = archives.filter(({ time }) => isInFuture(time, now));
+    if (ahead.length > 0) run.warn(`${this.location}: ${futureText(ahead)} not taken for the newest`);
   }
 
   /** What is kept beside an archive; undefined where it is missing, or of another release: it is made again by `verify`. */
@@ -212,11 +239,14 @@ export class Repository implements AsyncDisposable {
   /**
    * Keeps in an archive's summary that a backup found nothing changed since.
    *
-   * @param at when its source was pinned, in milliseconds since the Unix epoch; what is kept is the latest
+   * @param at when its source was pinned, in milliseconds since the Unix epoch; what is kept is the latest that is
+   *   not in the future
    */
   async markUnchanged(archive: StoredArchive, at: number): Promise<void> {
     const kept = await this.summary(archive);
-    if (kept !== undefined) await this.describe(archive, { ...kept, unchangedAt: Math.max(at, kept.unchangedAt ?? at) });
+    if (kept === undefined) return;
+    const before = kept.unchangedAt === undefined || isInFuture(kept.unchangedAt, Date.now()) ? at : kept.unchangedAt;
+    await this.describe(archive, { ...kept, unchangedAt: Math.max(at, before) });
   }
 
   /** Removes an archive, then its summary. Its caller holds the exclusive lock. */
@@ -274,6 +304,14 @@ export function emptyRepository(location: string): FerryError {
   return new FerryError('empty-repository', `${location} holds no archives`, {
     hint: 'Is it the right directory or bucket? etcdferry backup --to makes archives there.',
   });
+}
+
+/** `x.etcd.tar is dated in the future and is`, for one or more archives. */
+function futureText(archives: readonly StoredArchive[]): string {
+  const files = archives.map(({ file }) => file);
+  if (files.length === 1) return `${files[0]} is dated in the future and is`;
+  const named = files.slice(0, NAMED).join(', ') + (files.length > NAMED ? ', …' : '');
+  return `${files.length} archives are dated in the future (${named}) and are`;
 }
 
 function summaryName(file: string): string {

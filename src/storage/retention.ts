@@ -1,6 +1,7 @@
 import { DateTime } from 'luxon';
 import { FerryError } from '../errors.js';
 import { type CalendarSpan, formatSpan, isEmptySpan, spanBefore } from './calendar-span.js';
+import { isInFuture } from './clock.js';
 
 /** A number of archives to keep; -1 keeps all. */
 export type KeepCount = number;
@@ -89,7 +90,8 @@ export function checkPolicy(policy: RetentionPolicy): void {
  * Decides which archives stay, each name apart, by the rules of restic's `forget`: from the newest
  * back, each rule keeps the newest archive of each of its last N hours, days, ISO weeks, months or
  * years that have one; the oldest archive of all stays while a rule has places left. Besides, the
- * newest archive that passed `verify` always stays.
+ * newest archive that passed `verify` always stays. An archive dated in the future stays until its time has come, and
+ * takes no other's place under any rule.
  *
  * @returns a decision for each archive, by name and then from the newest to the oldest
  * @throws FerryError as `checkPolicy`
@@ -103,11 +105,16 @@ export function applyRetention<A extends RetentionCandidate>(
   const names = [...new Set(archives.map(({ name }) => name))].sort();
   return names.flatMap((name) => {
     const ofName = archives.filter((archive) => archive.name === name).sort((a, b) => b.time - a.time);
-    return decide(ofName, policy, clock);
+    const [ahead, rest] = [ofName.filter(isAhead(clock)), ofName.filter((archive) => !isAhead(clock)(archive))];
+    return [...ahead.map((archive) => ({ archive, keep: true, reasons: ['dated in the future'] })), ...decide(rest, policy, clock)];
   });
 }
 
-/** @param archives of one name, from the newest to the oldest */
+function isAhead({ now }: RetentionClock): (archive: RetentionCandidate) => boolean {
+  return ({ time }) => isInFuture(time, now);
+}
+
+/** @param archives of one name, from the newest to the oldest, none of the future */
 function decide<A extends RetentionCandidate>(
   archives: readonly A[],
   policy: RetentionPolicy,

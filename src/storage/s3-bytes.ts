@@ -1,6 +1,7 @@
 import { GetObjectCommand, type GetObjectCommandInput, type S3Client } from '@aws-sdk/client-s3';
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
+import { AnswerTooLong } from './s3-answers.js';
 import { isMissing, isTaken, s3Error } from './s3-errors.js';
 
 /** An object in a bucket, as it was when it was opened. */
@@ -23,18 +24,31 @@ const TRIES = 4;
 /**
  * Gets an object, or a range of it. The SDK asks again where no answer comes, but not where one breaks off.
  *
- * @throws what the SDK throws
+ * @param most bytes that are taken: what goes on beyond them is cut off
+ * @throws AnswerTooLong, and what the SDK throws
  */
-export async function getObject(client: S3Client, input: GetObjectCommandInput): Promise<Buffer> {
+export async function getObject(client: S3Client, input: GetObjectCommandInput, most: number): Promise<Buffer> {
   for (let tries = 1; ; tries++) {
     const { Body } = await client.send(new GetObjectCommand(input));
     try {
-      const bytes = (await Body?.transformToByteArray()) ?? new Uint8Array(0);
-      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+      return await collect(Body as AsyncIterable<Uint8Array> | undefined, most);
     } catch (thrown) {
-      if (tries === TRIES) throw thrown;
+      // A FerryError is the reason for which the run is stopped.
+      if (tries === TRIES || thrown instanceof AnswerTooLong || thrown instanceof FerryError) throw thrown;
     }
   }
+}
+
+async function collect(body: AsyncIterable<Uint8Array> | undefined, most: number): Promise<Buffer> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body ?? []) {
+    length += chunk.length;
+    // Leaving the loop closes the connection.
+    if (length > most) throw new AnswerTooLong(most, '');
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
 }
 
 /** A part of an object, asked for once. */
@@ -97,7 +111,7 @@ export class S3Bytes implements ByteSource {
     const range = `bytes=${offset}-${offset + length - 1}`;
     const condition = etag === undefined ? {} : { IfMatch: etag };
     try {
-      const bytes = await getObject(this.#client, { Bucket: bucket, Key: key, Range: range, ...condition });
+      const bytes = await getObject(this.#client, { Bucket: bucket, Key: key, Range: range, ...condition }, length);
       if (bytes.length !== length) throw this.#cut(offset, length);
       return bytes;
     } catch (thrown) {

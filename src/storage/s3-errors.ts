@@ -77,6 +77,9 @@ function meaningOf(failure: S3Failure): Meaning {
     const hint = "Name the file of its authority's certificate in NODE_EXTRA_CA_CERTS, and check the host name.";
     return { code: 'unreachable', says: `the server's certificate is not trusted (${code})`, hint };
   }
+  if (name === 'AnswerTooLong') {
+    return { code: 'failed', hint: 'Whatever answers there does not serve S3 as it should: check --s3-endpoint, and the server.' };
+  }
   if (NETWORK.test(code) || NETWORK.test(name)) {
     const says = `the server cannot be reached: ${code || name}`;
     return { code: 'unreachable', says, hint: 'Check --s3-endpoint, AWS_REGION, and the network.' };
@@ -94,5 +97,7 @@ function isNotThere({ name, status }: S3Failure): boolean {
 function failureOf(thrown: unknown): S3Failure {
   if (!(thrown instanceof Error)) return { name: '', status: 0, code: '' };
   const { name, code, $metadata } = thrown as NodeJS.ErrnoException & { readonly $metadata?: { readonly httpStatusCode?: number } };
-  return { name, status: $metadata?.httpStatusCode ?? 0, code: code ?? '' };
+  // What was cut off tells nothing, whatever status stood before it.
+  const status = name === 'AnswerTooLong' ? 0 : ($metadata?.httpStatusCode ?? 0);
+  return { name, status, code: code ?? '' };
 }

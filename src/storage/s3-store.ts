@@ -10,12 +10,17 @@ import {
 } from '@aws-sdk/client-s3';
 import { FerryError } from '../errors.js';
 import type { ByteSink, ByteSource } from '../model/bytes.js';
-import type { ObjectStore, StoredObject, UnfinishedObject } from './object-store.js';
+import { LARGEST_SMALL, type ObjectStore, type StoredObject, type UnfinishedObject } from './object-store.js';
 import { getObject, S3Bytes } from './s3-bytes.js';
 import { s3Client } from './s3-client.js';
 import { isMissing, isNotImplemented, isRefused, s3Error } from './s3-errors.js';
 import type { S3Settings } from './s3-settings.js';
 import { refuseTaken, S3Upload } from './s3-upload.js';
+
+/** The most objects, or unfinished uploads, that are listed: an archive an hour for ten years. */
+const MOST_LISTED = 100_000;
+/** The most pages of a listing, whose pages may be empty. */
+const MOST_PAGES = 10_000;
 
 /** A place in a bucket. */
 export interface S3Place {
@@ -26,18 +31,23 @@ export interface S3Place {
   readonly text: string;
 }
 
-/** Opens a place in a bucket as a store. Nothing is asked of the server yet. */
-export async function openS3Store(place: S3Place, settings: S3Settings): Promise<ObjectStore> {
-  return new S3Store(await s3Client(settings), place);
+/**
+ * Opens a place in a bucket as a store. Nothing is asked of the server yet.
+ *
+ * @param signal ends every wait for the server
+ */
+export async function openS3Store(place: S3Place, settings: S3Settings, signal?: AbortSignal): Promise<ObjectStore> {
+  return new S3Store(await s3Client(settings, signal), place);
 }
 
 /**
  * Opens one object for reading.
  *
+ * @param signal ends every wait for the server
  * @throws FerryError `not-found`, and as every `ObjectStore` does
  */
-export async function openS3Object(place: S3Place, settings: S3Settings): Promise<ByteSource> {
-  const client = await s3Client(settings);
+export async function openS3Object(place: S3Place, settings: S3Settings, signal?: AbortSignal): Promise<ByteSource> {
+  const client = await s3Client(settings, signal);
   try {
     return await openObject(client, place.bucket, place.key, place.text, () => client.destroy());
   } catch (thrown) {
@@ -51,8 +61,12 @@ export async function openS3Object(place: S3Place, settings: S3Settings): Promis
  *
  * @throws FerryError `in-the-way`, and as every `ObjectStore` does
  */
-export async function createS3Object(place: S3Place, settings: S3Settings, options: { readonly overwrite: boolean }): Promise<ByteSink> {
-  const client = await s3Client(settings);
+export async function createS3Object(
+  place: S3Place,
+  settings: S3Settings,
+  options: { readonly overwrite: boolean; readonly signal: AbortSignal },
+): Promise<ByteSink> {
+  const client = await s3Client(settings, options.signal);
   const target = { bucket: place.bucket, key: place.key, name: place.text, overwrite: options.overwrite };
   if (!options.overwrite) await refuseTaken(client, target);
   return new S3Upload(client, target);
@@ -74,6 +88,7 @@ class S3Store implements ObjectStore {
   async list(folder: string): Promise<readonly StoredObject[]> {
     const prefix = this.#root + (folder === '' ? '' : `${folder}/`);
     const found: StoredObject[] = [];
+    const pages = new PageCount(`listing ${this.name}`);
     for (let token: string | undefined; ; ) {
       const page = await this.#attempt(`listing ${this.name}`, () =>
         this.#client.send(
@@ -86,11 +101,12 @@ class S3Store implements ObjectStore {
         ),
       );
       for (const { Key = '', Size = 0, LastModified } of page.Contents ?? []) {
-        const name = Key.slice(prefix.length);
-        if (name !== '' && !name.includes('/')) found.push({ name, size: Size, modifiedAt: LastModified?.getTime() ?? 0 });
+        const name = nameBelow(prefix, Key);
+        if (name !== undefined && !name.includes('/')) found.push({ name, size: Size, modifiedAt: LastModified?.getTime() ?? 0 });
       }
       token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
       if (token === undefined) return found;
+      pages.next(found.length);
     }
   }
 
@@ -110,7 +126,7 @@ class S3Store implements ObjectStore {
 
   async get(name: string): Promise<Buffer | undefined> {
     try {
-      return await getObject(this.#client, this.#object(name));
+      return await getObject(this.#client, this.#object(name), LARGEST_SMALL);
     } catch (thrown) {
       if (isMissing(thrown)) return undefined;
       throw s3Error(thrown, `reading ${this.#nameOf(name)}`);
@@ -129,6 +145,7 @@ class S3Store implements ObjectStore {
 
   async unfinished(): Promise<readonly UnfinishedObject[]> {
     const found: UnfinishedObject[] = [];
+    const pages = new PageCount(`listing unfinished uploads in ${this.name}`);
     for (let markers: { KeyMarker?: string; UploadIdMarker?: string } = {}; ; ) {
       const page = await this.#attempt(
         `listing unfinished uploads in ${this.name}`,
@@ -137,12 +154,14 @@ class S3Store implements ObjectStore {
         (thrown) => isNotImplemented(thrown) || isRefused(thrown),
       );
       for (const { Key = '', UploadId = '', Initiated } of page?.Uploads ?? []) {
-        const name = Key.slice(this.#root.length);
+        const name = nameBelow(this.#root, Key);
+        if (name === undefined) continue;
         found.push({ name, startedAt: Initiated?.getTime() ?? 0, clear: () => this.#abortUpload(Key, UploadId) });
       }
       const { NextKeyMarker, NextUploadIdMarker } = page ?? {};
       if (page?.IsTruncated !== true || NextKeyMarker === undefined) return found;
       markers = { KeyMarker: NextKeyMarker, ...(NextUploadIdMarker === undefined ? {} : { UploadIdMarker: NextUploadIdMarker }) };
+      pages.next(found.length);
     }
   }
 
@@ -152,7 +171,7 @@ class S3Store implements ObjectStore {
 
   async #abortUpload(key: string, id: string): Promise<void> {
     const command = new AbortMultipartUploadCommand({ Bucket: this.#bucket, Key: key, UploadId: id });
-    await this.#attempt(`clearing ${this.#nameOf(key)}`, () => this.#client.send(command), isMissing);
+    await this.#attempt(`clearing s3://${this.#bucket}/${key}`, () => this.#client.send(command), isMissing);
   }
 
   /** @param isFine failures that are none */
@@ -173,6 +192,32 @@ class S3Store implements ObjectStore {
 
   #nameOf(name: string): string {
     return `${this.name}/${name}`;
+  }
+}
+
+/** The rest of a key that begins with a prefix; undefined for any other, which is none of ours whoever lists it. */
+function nameBelow(prefix: string, key: string): string | undefined {
+  return key.startsWith(prefix) && key.length > prefix.length ? key.slice(prefix.length) : undefined;
+}
+
+/** Ends a listing that does not end. */
+class PageCount {
+  readonly #doing: string;
+  #pages = 0;
+
+  constructor(doing: string) {
+    this.#doing = doing;
+  }
+
+  /**
+   * @param listed objects so far
+   * @throws FerryError `failed` for more than a repository can have
+   */
+  next(listed: number): void {
+    this.#pages++;
+    if (listed <= MOST_LISTED && this.#pages <= MOST_PAGES) return;
+    const message = `${this.#doing}: it has more than ${MOST_LISTED} objects, or does not end`;
+    throw new FerryError('failed', message, { hint: 'Give the repository a prefix of its own, and check the server.' });
   }
 }
 

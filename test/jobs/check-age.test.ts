@@ -55,8 +55,14 @@ describe('check-age', () => {
     const repository = await repositoryOf(['a', -48], ['a', 30]);
     const report = await checkAge(repository, LIMIT, { ...run, warn: (line) => void warnings.push(line) });
     expect(report.names).toMatchObject([{ fresh: false, age: 30 * HOUR }]);
-    expect(warnings).toEqual([expect.stringContaining('is of a time to come')]);
-    expect((await checkAge(await repositoryOf(['a', -0.1]), LIMIT, run)).names).toMatchObject([{ fresh: true, age: 0 }]);
+    expect(warnings).toEqual([expect.stringContaining('is dated in the future')]);
+    expect((await checkAge(await repositoryOf(['a', -0.05]), LIMIT, run)).names).toMatchObject([{ fresh: true, age: 0 }]);
+    expect((await checkAge(await repositoryOf(['a', -0.1]), LIMIT, run)).names).toMatchObject([{ fresh: false }]);
+  });
+
+  test('counts an archive by its own time where it was found unchanged in the future', async () => {
+    const repository = await repositoryOf(['a', 30, { unchangedAt: NOW + 48 * HOUR }]);
+    expect((await checkAge(repository, LIMIT, run)).names).toMatchObject([{ fresh: false, age: 30 * HOUR }]);
   });
 
   test('has nothing to say of what is not there', async () => {

@@ -44,17 +44,40 @@ describe('a repository', () => {
 
   test('chooses by NAME and time', async () => {
     const { repository } = await emptyRepository();
-    await expect(repository.choose({})).rejects.toMatchObject({ code: 'empty-repository' });
+    await expect(repository.choose({}, run)).rejects.toMatchObject({ code: 'empty-repository' });
     await addArchive(repository, 'a', 1_000);
     await addArchive(repository, 'a', 2_000);
-    expect(await repository.choose({})).toMatchObject({ time: 2_000 });
-    expect(await repository.choose({ at: 1_999 })).toMatchObject({ time: 1_000 });
-    expect(await repository.choose({ at: 2_000 })).toMatchObject({ time: 2_000 });
-    await expect(repository.choose({ at: 999 })).rejects.toMatchObject({ code: 'not-found' });
+    expect(await repository.choose({}, run)).toMatchObject({ time: 2_000 });
+    expect(await repository.choose({ at: 1_999 }, run)).toMatchObject({ time: 1_000 });
+    expect(await repository.choose({ at: 2_000 }, run)).toMatchObject({ time: 2_000 });
+    await expect(repository.choose({ at: 999 }, run)).rejects.toMatchObject({ code: 'not-found' });
     await addArchive(repository, 'b', 3_000);
-    await expect(repository.choose({})).rejects.toMatchObject({ code: 'usage' });
-    expect(await repository.choose({ name: 'b' })).toMatchObject({ time: 3_000 });
-    await expect(repository.choose({ name: 'c' })).rejects.toMatchObject({ code: 'not-found' });
+    await expect(repository.choose({}, run)).rejects.toMatchObject({ code: 'usage' });
+    expect(await repository.choose({ name: 'b' }, run)).toMatchObject({ time: 3_000 });
+    await expect(repository.choose({ name: 'c' }, run)).rejects.toMatchObject({ code: 'not-found' });
+  });
+
+  test('passes over an archive dated in the future, with a warning, unless a time reaches it', async () => {
+    const { repository } = await emptyRepository();
+    const now = Date.now();
+    const warnings: string[] = [];
+    const heard = { ...run, warn: (line: string) => void warnings.push(line) };
+    const [near, far] = [now + 6 * 60_000, now + 365 * 86_400_000];
+    await addArchive(repository, 'a', far);
+    await expect(repository.choose({}, heard)).rejects.toMatchObject({ code: 'not-found', hint: expect.stringMatching(/--at/) });
+    await addArchive(repository, 'a', now - 1_000);
+    await addArchive(repository, 'a', near);
+    warnings.length = 0;
+    expect(await repository.choose({}, heard)).toMatchObject({ time: now - 1_000 });
+    expect(warnings).toEqual([expect.stringMatching(/2 archives are dated in the future \(a-.*, a-.*\) and are passed over/)]);
+    expect(await repository.choose({ at: now }, heard)).toMatchObject({ time: now - 1_000 });
+    expect(await repository.choose({ at: near }, heard)).toMatchObject({ time: near });
+    expect(await repository.choose({ at: far }, heard)).toMatchObject({ time: far });
+    expect(warnings).toHaveLength(1);
+    // Clocks are minutes apart without being wrong.
+    await addArchive(repository, 'b', now + 4 * 60_000);
+    expect(await repository.choose({ name: 'b' }, heard)).toMatchObject({ time: now + 4 * 60_000 });
+    expect(warnings).toHaveLength(1);
   });
 
   test('takes back an archive whose stored bytes are not what was written', async () => {
@@ -88,10 +111,13 @@ describe('a repository', () => {
   test('keeps when an archive passed, and forgets it when it is found damaged', async () => {
     const { repository } = await emptyRepository();
     await addArchive(repository, 'a', 1_000);
-    const archive = await repository.choose({});
+    const archive = await repository.choose({}, run);
     await repository.markUnchanged(archive, 77_000);
     // An archive of an earlier time found it unchanged later.
     await repository.markUnchanged(archive, 66_000);
+    // A clock that ran ahead for one night is not the last word.
+    await repository.markUnchanged(archive, Date.now() + 86_400_000);
+    await repository.markUnchanged(archive, 77_000);
     await repository.markVerified(archive, 'content');
     const content = (await repository.summary(archive))?.verified.content ?? 0;
     expect(Date.now() - content).toBeLessThan(10_000);

@@ -225,6 +225,36 @@ describe('any archives and policy', () => {
   });
 });
 
+describe('archives dated in the future', () => {
+  const policy = fc
+    .record({
+      counts: fc.dictionary(fc.constantFrom('last', 'hourly', 'daily', 'weekly', 'monthly', 'yearly'), fc.integer({ min: -1, max: 4 }), {
+        noNullPrototype: true,
+      }),
+      span: fc.option(fc.constantFrom('3h', '2d', '1m'), { nil: undefined }),
+    })
+    .map(({ counts, span }): RetentionPolicy => ({ ...counts, ...(span === undefined ? {} : within(span)) }))
+    .filter(({ within: span, ...counts }) => span !== undefined || Object.values(counts).some((count) => count !== 0));
+  const archive = fc.record({ hours: fc.integer({ min: -60 * 24, max: 0 }), verified: fc.boolean() });
+  const ahead = fc.record({ hours: fc.integer({ min: 1, max: 24 * 800 }), verified: fc.boolean() });
+
+  it('take the place of no other, whatever the policy, and stay', () => {
+    fc.assert(
+      fc.property(fc.array(archive, { maxLength: 20 }), fc.array(ahead, { maxLength: 4 }), policy, (real, future, rules) => {
+        const made = (list: typeof real) => list.map(({ hours, verified }) => candidate(NOW + hours * HOUR, { verified }));
+        const clock = { now: NOW, zone: 'UTC' };
+        const alone = applyRetention(made(real), rules, clock);
+        const both = applyRetention([...made(future), ...made(real)], rules, clock);
+        const isFuture = ({ archive: { time } }: { archive: RetentionCandidate }) => time > NOW;
+        expect(both.filter((decision) => !isFuture(decision))).toEqual(alone);
+        expect(both.filter(isFuture).map(({ keep, reasons }) => [keep, ...reasons])).toEqual(
+          future.map(() => [true, 'dated in the future']),
+        );
+      }),
+    );
+  });
+});
+
 /** The same rules without luxon and without counting down: the newest of each of the last N buckets, and the oldest. */
 function plainReading(sorted: readonly number[], policy: RetentionPolicy, zone: string): number[] {
   const keep = new Set<number>();

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { describe, expect, test } from 'vitest';
 import { proveAccount } from '../../src/archive/prove-account.js';
@@ -15,7 +16,7 @@ function bucketWith(object: Buffer, failures = 0) {
       asked.push(Range);
       if (asked.length <= failures) throw new Error('no answer');
       const [, start, end] = /^bytes=(\d+)-(\d+)$/.exec(Range) as unknown as [string, string, string];
-      return { Body: { transformToByteArray: async () => Uint8Array.from(object.subarray(Number(start), Number(end) + 1)) } };
+      return { Body: Readable.from([object.subarray(Number(start), Number(end) + 1)]) };
     },
   } as unknown as S3Client;
   const named = { bucket: 'b', key: 'k', name: 's3://b/k', size: object.length, etag: '"1"' };
