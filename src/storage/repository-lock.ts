@@ -177,6 +177,16 @@ class Held implements HeldLock {
   }
 }
 
+/** True for the file name of a lock. */
+export function isLockFile(file: string): boolean {
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\.json$/.test(file);
+}
+
+/** Whether there is a lock of this file name. */
+export async function hasLock(store: ObjectStore, file: string): Promise<boolean> {
+  return (await store.get(`${LOCKS}/${file}`)) !== undefined;
+}
+
 function nameOf(id: string): string {
   return `${LOCKS}/${id}.json`;
 }

@@ -7,10 +7,11 @@ import { isInFuture } from './clock.js';
 import type { LockRequest } from './lock-record.js';
 import { inRepository, NewArchive } from './new-archive.js';
 import type { ObjectStore } from './object-store.js';
-import { DEAD_AFTER, type HeldLock, type LockOptions, takeLock } from './repository-lock.js';
+import { DEAD_AFTER, type HeldLock, hasLock, isLockFile, type LockOptions, takeLock } from './repository-lock.js';
 import { encodeSummary, type ProofDepth, parseSummary, type StoredSummary } from './stored-summary.js';
 
 const SUMMARIES = '.etcdferry/summaries';
+const SUMMARY_ENDING = '.json';
 /** Summaries read at once. */
 const IN_FLIGHT = 8;
 /** Archives that a warning names. */
@@ -280,13 +281,18 @@ export class Repository implements AsyncDisposable {
     await this.close();
   }
 
-  /** Whoever holds the lock of a NAME is the only one to write its archives: what else was begun is left over. */
+  /**
+   * Whoever holds the lock of a NAME is the only one to write its archives: what else was begun of them is left over.
+   * Summaries are written by others too, and locks before they are held, but in a moment: those are left over when they are
+   * as old as a dead lock, and no lock of theirs is there. Nothing else that was begun is ours, however old it is.
+   */
   async #clearUnfinished({ request, heldAt }: HeldLock): Promise<void> {
-    for (const { name: file, startedAt, clear } of await this.#store.unfinished()) {
-      const name = parseArchiveName(file)?.name;
-      const covered = name !== undefined && (request.kind === 'exclusive' || request.name === name);
-      // Summaries and locks are written without a lock, in a moment.
-      if (covered || heldAt - startedAt > DEAD_AFTER) await clear();
+    const covers = (archive: ArchiveName | undefined): boolean =>
+      archive !== undefined && (request.kind === 'exclusive' || request.name === archive.name);
+    for (const { name, startedAt, clear } of await this.#store.unfinished()) {
+      const isOld = heldAt - startedAt > DEAD_AFTER;
+      if (covers(parseArchiveName(name)) || (isOld && covers(archiveOfSummary(name)))) await clear();
+      else if (isOld && isLockFile(name) && !(await hasLock(this.#store, name))) await clear();
     }
   }
 
@@ -294,7 +300,8 @@ export class Repository implements AsyncDisposable {
     const summaries = await this.#store.list(SUMMARIES);
     const files = new Set((await this.archives()).map(({ file }) => file));
     for (const { name } of summaries) {
-      if (!files.has(name.replace(/\.json$/, ''))) await this.#store.delete(`${SUMMARIES}/${name}`);
+      const isOurs = archiveOfSummary(name) !== undefined;
+      if (isOurs && !files.has(name.slice(0, -SUMMARY_ENDING.length))) await this.#store.delete(`${SUMMARIES}/${name}`);
     }
   }
 }
@@ -315,7 +322,12 @@ function futureText(archives: readonly StoredArchive[]): string {
 }
 
 function summaryName(file: string): string {
-  return `${SUMMARIES}/${file}.json`;
+  return `${SUMMARIES}/${file}${SUMMARY_ENDING}`;
+}
+
+/** What the name of a summary's file tells of its archive; undefined for any other name. */
+function archiveOfSummary(file: string): ArchiveName | undefined {
+  return file.endsWith(SUMMARY_ENDING) ? parseArchiveName(file.slice(0, -SUMMARY_ENDING.length)) : undefined;
 }
 
 function byNameAndTime(a: StoredArchive, b: StoredArchive): number {

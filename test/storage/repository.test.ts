@@ -6,6 +6,7 @@ import { quietRun } from '../../src/model/run.js';
 import { openDirectoryStore } from '../../src/storage/directory-store.js';
 import { thisProcess } from '../../src/storage/lock-owner.js';
 import { encodeLock, type LockRecord } from '../../src/storage/lock-record.js';
+import type { ObjectStore } from '../../src/storage/object-store.js';
 import { Repository } from '../../src/storage/repository.js';
 import { encodeSummary, parseSummary, summaryOfAccount } from '../../src/storage/stored-summary.js';
 import { smallArchive } from '../archive/samples.js';
@@ -17,6 +18,16 @@ const run = quietRun();
 const BACKUP = { doing: 'backup' };
 const PRUNE = { doing: 'prune' };
 let count = 0;
+
+/** The same store, with methods of its own. */
+function storeWith(store: ObjectStore, methods: Partial<ObjectStore>): ObjectStore {
+  return new Proxy(store, {
+    get: (_, name) => {
+      const own = methods[name as keyof ObjectStore] ?? store[name as keyof ObjectStore];
+      return typeof own === 'function' ? own.bind(store) : own;
+    },
+  });
+}
 
 async function emptyRepository(): Promise<{ path: string; repository: Repository }> {
   const path = join(directory, String(++count));
@@ -83,15 +94,11 @@ describe('a repository', () => {
   test('takes back an archive whose stored bytes are not what was written', async () => {
     const { path } = await emptyRepository();
     const store = await openDirectoryStore(path, { create: false });
-    const repository = new Repository({
-      ...{ name: store.name, get: store.get.bind(store), put: store.put.bind(store), close: store.close.bind(store) },
-      ...{ list: store.list.bind(store), delete: store.delete.bind(store), unfinished: store.unfinished.bind(store) },
-      ...{ create: store.create.bind(store), links: store.links.bind(store) },
-      open: async (name) => {
-        writeFileSync(join(path, name), 'abd');
-        return store.open(name);
-      },
-    });
+    const open: ObjectStore['open'] = async (name) => {
+      writeFileSync(join(path, name), 'abd');
+      return store.open(name);
+    };
+    const repository = new Repository(storeWith(store, { open }));
     await expect(addArchive(repository, 'a', 1_000)).rejects.toMatchObject({ code: 'damaged' });
     expect(readdirSync(path)).toEqual(['.etcdferry']);
   });
@@ -251,11 +258,46 @@ describe('locks', () => {
     const unfinished = () => readdirSync(join(path, '.etcdferry/unfinished')).map((name) => name.slice(0, 2));
     await (await repository.lock({ kind: 'shared', name: 'a' }, BACKUP, run)).release();
     expect(unfinished()).toEqual(['.b']);
-    const stray = join(path, '.etcdferry/summaries/gone.json');
-    writeFileSync(stray, '');
+    writeFileSync(join(path, '.etcdferry/summaries/a-20240101T000000.000Z-r1.etcd.tar.json'), '');
+    writeFileSync(join(path, '.etcdferry/summaries/notes.json'), '');
     await (await repository.lock({ kind: 'exclusive' }, PRUNE, run)).release();
     expect(unfinished()).toEqual([]);
-    expect(readdirSync(join(path, '.etcdferry/summaries'))).toHaveLength(1);
+    expect(readdirSync(join(path, '.etcdferry/summaries'))).toEqual([expect.stringMatching(/^a-1970/), 'notes.json']);
     expect(await repository.archives()).toHaveLength(1);
+  });
+
+  const ARCHIVE = '20240101T000000.000Z-r1.etcd.tar';
+  const [HELD, GONE] = ['00000000-0000-4000-8000-000000000001.json', '00000000-0000-4000-8000-000000000002.json'];
+  /** Which lock clears away what was begun under a name: at once, or when it is as old as a dead lock. */
+  const LEFT: readonly (readonly [what: string, name: string, cleared: (lock: 'a' | 'exclusive', isOld: boolean) => boolean])[] = [
+    ['an archive of the NAME', `a-${ARCHIVE}`, () => true],
+    ['an encrypted one of the NAME', `a-${ARCHIVE}.age`, () => true],
+    ['an archive of another NAME', `b-${ARCHIVE}`, (lock) => lock === 'exclusive'],
+    ['an archive whose NAME begins with the NAME', `a-b-${ARCHIVE}`, (lock) => lock === 'exclusive'],
+    ['an archive of another repository', `sub/a-${ARCHIVE}`, () => false],
+    ['an archive that is no name of ours', `a-${ARCHIVE}.part`, () => false],
+    ['a summary of the NAME', `a-${ARCHIVE}.json`, (_, isOld) => isOld],
+    ['a summary of another NAME', `b-${ARCHIVE}.json`, (lock, isOld) => isOld && lock === 'exclusive'],
+    ['a lock that is there', HELD, () => false],
+    ['a lock that is not there', GONE, (_, isOld) => isOld],
+    ["another program's", 'dump.sql', () => false],
+    ["another program's in a folder", 'pg/dump.sql', () => false],
+    ["another program's below .etcdferry", '.etcdferry/dump.json', () => false],
+  ];
+  test.each(LEFT)('clear away what was begun and is ours: %s', async (_, name, cleared) => {
+    for (const lock of ['a', 'exclusive'] as const) {
+      for (const isOld of [false, true]) {
+        const { path } = await emptyRepository();
+        const store = await openDirectoryStore(path, { create: false });
+        const names = [name];
+        const startedAt = Date.now() - (isOld ? 3_600_000 : 0);
+        const unfinished = async () => names.map((left) => ({ name: left, startedAt, clear: async () => void names.pop() }));
+        const get = async (asked: string) => (asked.endsWith(`locks/${HELD}`) ? Buffer.from('{}') : store.get(asked));
+        const repository = new Repository(storeWith(store, { unfinished, get }));
+        const request = lock === 'a' ? ({ kind: 'shared', name: 'a' } as const) : ({ kind: 'exclusive' } as const);
+        await (await repository.lock(request, BACKUP, run)).release();
+        expect(names.length, `${lock}, ${isOld ? 'old' : 'new'}`).toBe(cleared(lock, isOld) ? 0 : 1);
+      }
+    }
   });
 });
