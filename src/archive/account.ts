@@ -18,6 +18,8 @@ export interface ArchiveSummary {
 export interface ArchiveAccount extends ArchiveSummary {
   /** SHA-256 of the whole file, in hex. */
   readonly sha256: string;
+  /** SHA-256 over ids and granted TTLs of the leases, in hex: equal while none was granted or revoked. */
+  readonly leaseDigest: string;
 }
 
 /** Gathers the totals of a manifest for those who want no more than that. */

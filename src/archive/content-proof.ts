@@ -6,7 +6,7 @@ import { parseAuth } from './auth.js';
 import { MANIFEST_ENTRY } from './format.js';
 import { entryPlace } from './frame.js';
 import type { ArchiveHeader } from './header.js';
-import { leasesIn } from './leases.js';
+import { LeaseDigest, leasesIn } from './leases.js';
 import { type ArchiveManifest, isSegment, type ManifestEntry, type SegmentEntry } from './manifest.js';
 import { RecordWalk } from './walk.js';
 
@@ -16,6 +16,7 @@ export class ContentProver {
   readonly #manifest: ArchiveManifest;
   readonly #run: RunContext;
   readonly #walk: RecordWalk;
+  readonly #leases = new LeaseDigest();
   #lastLease: bigint | undefined;
   #rawBytes = 0;
 
@@ -38,11 +39,16 @@ export class ContentProver {
     if (entry.kind === 'auth' && content !== undefined) parseAuth(content, where);
     if (batch === undefined) return;
     if (isSegment(entry)) this.#segment(entry, batch, where);
-    else for (const leases of leasesIn(batch, this.#lastLease, where)) this.#lastLease = leases.at(-1)?.id;
+    else this.#takeLeases(batch, where);
   }
 
-  /** To be called after the last entry. @throws FerryError `damaged` when a content digest does not hold */
-  finish(): void {
+  /**
+   * To be called after the last entry.
+   *
+   * @returns the digest of the leases
+   * @throws FerryError `damaged` when a content digest does not hold
+   */
+  finish(): string {
     const found = this.#walk.finish();
     const stated = this.#manifest.digests;
     for (const name of ['records', 'values'] as const) {
@@ -51,6 +57,14 @@ export class ContentProver {
         'damaged',
         `${this.#bytes.name}: ${MANIFEST_ENTRY}: the records do not have the content digest "${name}" it states`,
       );
+    }
+    return this.#leases.finish();
+  }
+
+  #takeLeases(batch: RecordBatch, where: string): void {
+    for (const leases of leasesIn(batch, this.#lastLease, where)) {
+      for (const lease of leases) this.#leases.add(lease);
+      this.#lastLease = leases.at(-1)?.id;
     }
   }
 

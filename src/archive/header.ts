@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto';
 import { FerryError } from '../errors.js';
 import type { Note } from '../model/note.js';
 import type { Api, KeySelection, ObjectSelection, RecordOrder, SourceInfo, SourceKind } from '../model/source.js';
-import { type Compression, FORMAT_VERSION, isKnownVersion, OLDEST_VERSION } from './format.js';
+import { type Compression, FORMAT_VERSION, HEADER_ENTRY, isKnownVersion, OLDEST_VERSION } from './format.js';
 import {
   asArray,
   asCount,
@@ -126,6 +127,25 @@ export function encodeHeader(header: ArchiveHeader): Buffer {
     options: header.options,
   };
   return Buffer.from(`${JSON.stringify(json, null, 2)}\n`);
+}
+
+/** What tells of one run alone, and not of what an archive can speak for. */
+const OF_ONE_RUN: ReadonlySet<string> = new Set([
+  ...['formatVersion', 'toolVersion', 'revision', 'index', 'compactRevision', 'scheduledCompactRevision'],
+  ...['startedAt', 'source', 'compress', 'options'],
+]);
+
+/**
+ * A digest of what an archive can speak for: which keys were chosen, in which order, what was not checked, and whatever else
+ * a header says that is not of one run alone.
+ *
+ * @returns SHA-256 in hex
+ */
+export function scopeDigest(header: ArchiveHeader): string {
+  const json = asObject(JSON.parse(encodeHeader(header).toString()), HEADER_ENTRY);
+  const chosen = Object.entries(json).filter(([name]) => !OF_ONE_RUN.has(name));
+  const scope = { ...Object.fromEntries(chosen), notes: lastingNotes(header).map(({ code }) => code) };
+  return createHash('sha256').update(JSON.stringify(scope)).digest('hex');
 }
 
 /**

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
@@ -20,6 +21,24 @@ export function encodeLease(lease: Lease): Buffer {
     [0x20, BigInt(lease.seenAt)],
     [0x28, BigInt(ORIGINS.indexOf(lease.origin))],
   ]);
+}
+
+/** Digests what of leases does not change by itself: their ids and granted TTLs. What v2 nodes have left runs down. */
+export class LeaseDigest {
+  readonly #hash = createHash('sha256');
+
+  add({ id, grantedTtl, origin }: Lease): void {
+    if (origin !== 'lease') return;
+    const bytes = Buffer.allocUnsafe(16);
+    bytes.writeBigInt64LE(id, 0);
+    bytes.writeBigInt64LE(grantedTtl, 8);
+    this.#hash.update(bytes);
+  }
+
+  /** @returns in hex */
+  finish(): string {
+    return this.#hash.digest('hex');
+  }
 }
 
 /** @throws FerryError `damaged` when it is not as `encodeLease` writes it */

@@ -10,7 +10,7 @@ import { type FramedRun, SegmentCutter } from './cutter.js';
 import { EntryWriter } from './entries.js';
 import { AUTH_BOUND, AUTH_ENTRY, type Compression, DEFAULT_MAX_RECORD_SIZE, HEADER_ENTRY, leasesName, segmentName } from './format.js';
 import { type ArchiveHeader, encodeHeader, headerOf } from './header.js';
-import { encodeLease } from './leases.js';
+import { encodeLease, LeaseDigest } from './leases.js';
 import { type FrameEntry, type ManifestEntry, manifestOf, type SegmentEntry } from './manifest.js';
 import { RecordWalk } from './walk.js';
 
@@ -57,6 +57,7 @@ class Packer {
   readonly #run: RunContext;
   readonly #cutter = new SegmentCutter();
   readonly #walk: RecordWalk;
+  readonly #leases = new LeaseDigest();
   readonly #entries: ManifestEntry[] = [];
   readonly #pending: PendingEntry[] = [];
   #segments = 0;
@@ -88,6 +89,7 @@ class Packer {
       for (const lease of leases) {
         if (last !== undefined && lease.id <= last) throw new FerryError('failed', `lease ${lease.id} does not come after lease ${last}`);
         last = lease.id;
+        this.#leases.add(lease);
         const message = encodeLease(lease);
         if (this.#cutter.isFull(message.length)) await flush();
         this.#cutter.add(message, 0, message.length);
@@ -123,7 +125,7 @@ class Packer {
   async close(): Promise<ArchiveAccount> {
     const manifest = manifestOf(this.#entries, this.#walk.finish());
     const sha256 = await this.#writer.close(manifest);
-    return { ...summaryOf(this.#header, manifest, this.#writer.size), sha256 };
+    return { ...summaryOf(this.#header, manifest, this.#writer.size), sha256, leaseDigest: this.#leases.finish() };
   }
 
   async #batch(batch: RecordBatch): Promise<void> {

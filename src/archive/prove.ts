@@ -94,9 +94,9 @@ class Prover {
       content.take(entry, whole?.content, batch);
       if (batch !== undefined && isSegment(entry)) yield batch;
     }
-    content.finish();
+    const leaseDigest = content.finish();
     await this.#tail();
-    return { ...summaryOf(header, manifest, this.#bytes.size), sha256: this.#hash.digest('hex') };
+    return { ...summaryOf(header, manifest, this.#bytes.size), sha256: this.#hash.digest('hex'), leaseDigest };
   }
 
   async #header(entry: FrameEntry, manifest: ArchiveManifest): Promise<ArchiveHeader> {

@@ -10,7 +10,7 @@ import type { Source } from '../model/source.js';
 import type { AgeRecipients } from '../storage/age-header.js';
 import { checkName } from '../storage/archive-name.js';
 import type { NewArchive } from '../storage/new-archive.js';
-import type { Repository } from '../storage/repository.js';
+import type { Repository, StoredArchive } from '../storage/repository.js';
 import type { HeldLock } from '../storage/repository-lock.js';
 import { summaryOfAccount } from '../storage/stored-summary.js';
 import { againWhenCompacted } from './again.js';
@@ -127,8 +127,11 @@ async function skip(all: Run, source: Source, refused: FerryError): Promise<Done
 }
 
 /** Keeps that nothing changed since an archive that is there, if that is so. */
-async function unchanged({ repository, options, run }: Run, { info }: Source, account: ArchiveAccount): Promise<Done | undefined> {
-  const same = await unchangedSince(repository, options, account, run);
+async function unchanged({ repository, options, run }: Run, { info, notes }: Source, account: ArchiveAccount): Promise<Done | undefined> {
+  const onDamaged = ({ file }: StoredArchive): void => {
+    notes.add('archive-damaged', 'an archive that holds the same is damaged, and is no reason to write nothing', { example: file });
+  };
+  const same = await unchangedSince({ repository, options, account, onDamaged, run });
   if (same === undefined) return undefined;
   await repository.markUnchanged(same.archive, info.startedAt);
   const { size, sha256 } = same.summary;

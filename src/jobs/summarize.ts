@@ -1,4 +1,4 @@
-import { openArchive } from '../archive/open.js';
+import { proveArchive } from '../archive/prove.js';
 import type { OpenWith } from '../locations/age-keys.js';
 import { plainBytes } from '../locations/archive.js';
 import type { RunContext } from '../model/run.js';
@@ -6,7 +6,7 @@ import type { Repository, StoredArchive } from '../storage/repository.js';
 import { type StoredSummary, summaryOfAccount } from '../storage/stored-summary.js';
 
 /**
- * Makes the summary of an archive again, from its manifest and its stored bytes. Nothing more is proven.
+ * Makes the summary of an archive again. All of the archive is read and proven.
  *
  * @throws FerryError `no-identity` for an encrypted one that nothing given opens, `damaged`, `unknown-format`
  */
@@ -18,8 +18,10 @@ export async function summarize(
 ): Promise<StoredSummary> {
   const bytes = await plainBytes(await repository.open(archive), repository.locationOf(archive), open);
   try {
-    const { account } = await openArchive(bytes);
-    return summaryOfAccount(account, { size: archive.size, sha256: await repository.sha256(archive, run) });
+    const account = await proveArchive(bytes, run);
+    const sha256 = archive.encrypted ? await repository.sha256(archive, run) : account.sha256;
+    const now = Date.now();
+    return { ...summaryOfAccount(account, { size: archive.size, sha256 }), verified: { bytes: now, content: now } };
   } finally {
     await bytes.close();
   }

@@ -238,7 +238,7 @@ export class Repository implements AsyncDisposable {
   }
 
   /**
-   * Keeps in an archive's summary that a backup found nothing changed since.
+   * Keeps in an archive's summary that a backup found nothing changed since, and its stored bytes as they were written.
    *
    * @param at when its source was pinned, in milliseconds since the Unix epoch; what is kept is the latest that is
    *   not in the future
@@ -247,7 +247,8 @@ export class Repository implements AsyncDisposable {
     const kept = await this.summary(archive);
     if (kept === undefined) return;
     const before = kept.unchangedAt === undefined || isInFuture(kept.unchangedAt, Date.now()) ? at : kept.unchangedAt;
-    await this.describe(archive, { ...kept, unchangedAt: Math.max(at, before) });
+    const verified = { ...kept.verified, bytes: Date.now() };
+    await this.describe(archive, { ...kept, verified, unchangedAt: Math.max(at, before) });
   }
 
   /** Removes an archive, then its summary. Its caller holds the exclusive lock. */

@@ -1,5 +1,5 @@
-import type { ArchiveSummary } from '../archive/account.js';
-import { lastingNotes } from '../archive/header.js';
+import type { ArchiveAccount, ArchiveSummary } from '../archive/account.js';
+import { lastingNotes, scopeDigest } from '../archive/header.js';
 import type { Note } from '../model/note.js';
 import type { Api } from '../model/source.js';
 
@@ -15,6 +15,22 @@ export type ProofDepth = 'bytes' | 'content';
 /** A note as a summary has it. */
 export type SummaryNote = Pick<Note, 'code' | 'message'>;
 
+/** Digests in hex: two archives with the same records and all of these are of an unchanged cluster. */
+export interface OtherDigests {
+  /** Of ids and granted TTLs. */
+  readonly leases: string;
+  /** Of users and roles, with password hashes where the source told them; left out where the archive has none. */
+  readonly auth?: string;
+  /** Of what was chosen. */
+  readonly scope: string;
+}
+
+/** What of an archive's content stands in no digest of its records. */
+export function otherDigestsOf({ header, manifest, leaseDigest }: ArchiveAccount): OtherDigests {
+  const auth = manifest.entries.find(({ kind }) => kind === 'auth')?.sha256;
+  return { leases: leaseDigest, ...(auth === undefined ? {} : { auth }), scope: scopeDigest(header) };
+}
+
 /** What a repository keeps beside an archive. The archive is the truth; this can be made again from it. */
 export interface StoredSummary {
   readonly api: Api;
@@ -27,6 +43,8 @@ export interface StoredSummary {
   readonly rawBytes: number;
   /** The two content digests, in hex. */
   readonly digests: { readonly records: string; readonly values: string };
+  /** What besides its records makes an archive the same as another; summaries of earlier releases have none. */
+  readonly otherDigests?: OtherDigests;
   /** Of the stored file, in bytes. */
   readonly size: number;
   /** SHA-256 of the stored file, in hex: of what is encrypted, where it is. */
@@ -49,8 +67,15 @@ export interface StoredSummary {
   readonly unchangedAt?: number;
 }
 
-/** The summary of an archive, by what its manifest states and what is stored. */
-export function summaryOfAccount(account: ArchiveSummary, stored: { readonly size: number; readonly sha256: string }): StoredSummary {
+/**
+ * The summary of an archive, by what its manifest states and what is stored.
+ *
+ * @param account with a digest of the leases where all of the archive was written or read
+ */
+export function summaryOfAccount(
+  account: ArchiveSummary | ArchiveAccount,
+  stored: { readonly size: number; readonly sha256: string },
+): StoredSummary {
   const { header, records, leases, rawBytes, digests } = account;
   const { kind, location, clusterId, serverVersion } = header.source;
   const notes = lastingNotes(header).map(({ code, message }) => ({ code, message }));
@@ -61,6 +86,7 @@ export function summaryOfAccount(account: ArchiveSummary, stored: { readonly siz
     leases,
     rawBytes,
     digests: { records: digests.records, values: digests.values },
+    ...('leaseDigest' in account ? { otherDigests: otherDigestsOf(account) } : {}),
     size: stored.size,
     sha256: stored.sha256,
     source: {
@@ -105,6 +131,7 @@ export function parseSummary(bytes: Buffer): StoredSummary | undefined {
     leases: leases as number,
     rawBytes: rawBytes as number,
     digests: { records: digests.records, values: digests.values },
+    ...parseOtherDigests(asObject(json.otherDigests)),
     size: size as number,
     sha256: json.sha256,
     source: {
@@ -118,6 +145,12 @@ export function parseSummary(bytes: Buffer): StoredSummary | undefined {
     ...given('damagedAt', json.damagedAt),
     ...given('unchangedAt', json.unchangedAt),
   };
+}
+
+/** They can be told from the archive again, so that what is not as it should be counts as missing. */
+function parseOtherDigests({ leases, auth, scope }: Json): { otherDigests?: OtherDigests } {
+  if (!isText(leases, SHA256) || !isText(scope, SHA256) || (auth !== undefined && !isText(auth, SHA256))) return {};
+  return { otherDigests: { leases, ...(auth === undefined ? {} : { auth }), scope } };
 }
 
 type Json = Readonly<Record<string, unknown>>;
