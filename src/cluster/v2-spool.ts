@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
 import { doubled } from '../model/doubled.js';
 import type { TreeNode } from '../model/node.js';
+import { openUnnamed } from '../sort/temporary.js';
 import { encodeNode, nodeLength, writeNode } from '../wire/node.js';
 import { readAhead } from '../wire/read-ahead.js';
 
@@ -40,11 +39,8 @@ export class NodeSpool {
 
   /** @throws FerryError `not-writable`, `not-found`, … when no file can be made in `directory` */
   static async create(directory: string): Promise<NodeSpool> {
-    const name = join(directory, `.etcdferry-v2-${randomBytes(8).toString('hex')}`);
     try {
-      const file = await open(name, 'wx+', 0o600);
-      await unlink(name);
-      return new NodeSpool(file, directory);
+      return new NodeSpool(await openUnnamed(directory), directory);
     } catch (thrown) {
       throw FerryError.from(thrown, `making a temporary file in ${directory}`);
     }

@@ -1,15 +1,19 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { FerryError } from '../errors.js';
 import { parseLocation } from '../locations/parse.js';
 import { openSource, type SourceRequest } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
 import { delegate, EVERYTHING, type RecordOrder, type Source } from '../model/source.js';
+import { clearLeftovers, temporaryName } from '../sort/temporary.js';
 import { createFile } from '../storage/file.js';
 import { writeSnapshotFile } from '../writers/snapshot-file.js';
 import { type RestoredServer, type SnapshotPlace, START_TIMEOUT, startRestored } from './drill-server.js';
 import { type EtcdPlaces, findEtcdTools } from './drill-tools.js';
 import { type AgainstAccount, type AgainstOptions, compareAgainst, compareOpen, type OpenVerified } from './verify-against.js';
+
+/** What the name of a drill's directory begins with. */
+const DIRECTORY = 'etcdferry-drill';
 
 export interface DrillOptions extends EtcdPlaces {
   /** An existing directory for the snapshot file, the data dir and what must be spooled. */
@@ -73,7 +77,10 @@ function refuseTree({ info }: Source): void {
 }
 
 async function workDirectory(tmpDir: string): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await mkdtemp(join(resolve(tmpDir), 'etcdferry-drill-')).catch((thrown) => {
+  // A drill's guard removes its directory; one that was killed before it had one cannot.
+  await clearLeftovers(resolve(tmpDir), DIRECTORY);
+  const path = join(resolve(tmpDir), await temporaryName(DIRECTORY));
+  await mkdir(path, { mode: 0o700 }).catch((thrown) => {
     throw FerryError.from(thrown, tmpDir);
   });
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };

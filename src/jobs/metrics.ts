@@ -1,7 +1,7 @@
-import { randomBytes } from 'node:crypto';
-import { chmod, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FerryError } from '../errors.js';
+import { clearLeftovers, temporaryName, temporaryPrefix } from '../sort/temporary.js';
 
 /** What a backup leaves for Prometheus; times in milliseconds since the Unix epoch. */
 export interface BackupMetrics {
@@ -61,9 +61,11 @@ const LARGEST = 16 * 1024 * 1024;
 export async function writeMetrics(path: string, runs: readonly BackupMetrics[]): Promise<void> {
   const samples = await readSamples(path);
   for (const run of runs) addRun(samples, run);
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`);
+  const before = temporaryPrefix(basename(path));
+  const temporary = join(dirname(path), await temporaryName(before));
   try {
     await writeFile(temporary, await format(samples), { flag: 'wx' });
+    await clearLeftovers(dirname(path), before, (await stat(temporary)).mtimeMs);
     // Whatever the umask: a service's is often 0077.
     await chmod(temporary, FOR_ALL);
     await rename(temporary, path);

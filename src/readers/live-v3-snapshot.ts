@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto';
-import { type FileHandle, open, statfs, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { type FileHandle, statfs } from 'node:fs/promises';
 import type { V3Cluster } from '../cluster/v3.js';
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
+import { openUnnamed } from '../sort/temporary.js';
 import { type PassingHash, passingSha256 } from '../wire/sha256-apart.js';
 
 /** The SHA-256 that etcd sends after the file (v3rpc/maintenance.go). */
@@ -25,7 +24,7 @@ const WRITE_BYTES = 1 << 20;
 export async function spoolSnapshot(cluster: V3Cluster, tmpDir: string, run: RunContext): Promise<ByteSource> {
   const { dbSize } = await cluster.status();
   await checkRoom(tmpDir, dbSize);
-  const file = await openUnnamed(tmpDir);
+  const file = await openSpool(tmpDir);
   try {
     await using spool = new Spool(file, Number(dbSize));
     for await (const blob of cluster.snapshot(run.signal)) {
@@ -160,13 +159,10 @@ async function checkRoom(tmpDir: string, needed: bigint): Promise<void> {
   });
 }
 
-async function openUnnamed(tmpDir: string): Promise<FileHandle> {
-  const path = join(tmpDir, `etcdferry-${randomUUID()}.db`);
+async function openSpool(tmpDir: string): Promise<FileHandle> {
   try {
-    const file = await open(path, 'wx+', 0o600);
-    await unlink(path);
-    return file;
+    return await openUnnamed(tmpDir);
   } catch (thrown) {
-    throw FerryError.from(thrown, path);
+    throw FerryError.from(thrown, `a temporary file in ${tmpDir}`);
   }
 }

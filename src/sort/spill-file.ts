@@ -1,7 +1,6 @@
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, statfs, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { type FileHandle, statfs } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
+import { openUnnamed } from './temporary.js';
 
 /** Space that is left to others, in bytes. */
 const SPARE_BYTES = 16 * 1024 * 1024;
@@ -22,11 +21,8 @@ export class SpillFile {
    * @throws FerryError `not-found`, `not-writable`
    */
   static async create(dir: string): Promise<SpillFile> {
-    const path = join(dir, `.etcdferry-${randomBytes(8).toString('hex')}.tmp`);
     try {
-      const handle = await open(path, 'wx+', 0o600);
-      await unlink(path);
-      return new SpillFile(handle, dir);
+      return new SpillFile(await openUnnamed(dir), dir);
     } catch (thrown) {
       throw FerryError.from(thrown, `making a temporary file in ${dir}`);
     }

@@ -4,6 +4,7 @@ import { access, type FileHandle, link, open, rename, rm, stat, unlink } from 'n
 import { basename, dirname, join } from 'node:path';
 import { FerryError } from '../errors.js';
 import type { ByteSink, ByteSource } from '../model/bytes.js';
+import { clearLeftovers, TOUCH_EVERY, temporaryName, temporaryPrefix } from '../sort/temporary.js';
 import { ChunkWriter } from './chunk-writer.js';
 import { FileBytes } from './file-bytes.js';
 
@@ -41,12 +42,12 @@ export interface CreateOptions {
   readonly guarded?: boolean;
 }
 
-/** The name a file has until it is finished. */
-function temporaryName(name: string): string {
+/** The name a file has until it is finished, where a lock tells whose it is. */
+function guardedName(name: string): string {
   return `.${name}.${randomBytes(6).toString('hex')}.tmp`;
 }
 
-/** The name that a temporary file was to have; undefined for a name that is not one of ours. */
+/** The name that such a file was to have; undefined for a name that is not one of ours. */
 export function nameOfTemporary(name: string): string | undefined {
   return /^\.(.+)\.[0-9a-f]{12}\.tmp$/.exec(name)?.[1];
 }
@@ -54,7 +55,8 @@ export function nameOfTemporary(name: string): string | undefined {
 /**
  * Starts a new file: written under a temporary name beside it, mode 0600, and given its own name only
  * when finished and on the disk. Without `overwrite`, a file that is there, or comes to be while this
- * one is written, is never replaced. With it, a symbolic link is replaced, not followed.
+ * one is written, is never replaced. With it, a symbolic link is replaced, not followed. What runs that have
+ * ended left beside the same target is removed.
  *
  * @throws FerryError `in-the-way` for something that may not be replaced, `not-found` when the directory
  *   is missing, `not-writable`, `no-space`
@@ -62,8 +64,11 @@ export function nameOfTemporary(name: string): string | undefined {
 export async function createFile(path: string, options: CreateOptions): Promise<ByteSink> {
   await checkTarget(path, options.overwrite);
   const directory = options.temporaryIn ?? dirname(path);
-  const temporary = join(directory, temporaryName(basename(path)));
+  const before = temporaryPrefix(basename(path));
+  const name = options.temporaryIn === undefined ? await temporaryName(before) : guardedName(basename(path));
+  const temporary = join(directory, name);
   const handle = await attempt(`writing ${path}`, () => open(temporary, 'wx', OWNER_ONLY), directory);
+  if (options.temporaryIn === undefined) await clearLeftovers(directory, before, (await handle.stat()).mtimeMs);
   return new FileSink(path, temporary, handle, options);
 }
 
@@ -101,6 +106,7 @@ class FileSink implements ByteSink {
   readonly #overwrite: boolean;
   readonly #guarded: boolean;
   readonly #writer: ChunkWriter;
+  readonly #touching: NodeJS.Timeout;
   #state: 'open' | 'closed' | 'finished' | 'aborted' = 'open';
 
   constructor(name: string, temporary: string, handle: FileHandle, { overwrite, guarded = false }: CreateOptions) {
@@ -110,6 +116,9 @@ class FileSink implements ByteSink {
     this.#overwrite = overwrite;
     this.#guarded = guarded;
     this.#writer = new ChunkWriter(handle);
+    // However long it waits for what it is to write: it does not look left over to another machine.
+    const touch = (): Promise<void> => handle.utimes(new Date(), new Date()).catch(() => {});
+    this.#touching = setInterval(touch, TOUCH_EVERY).unref();
   }
 
   write(chunk: Uint8Array): Promise<void> {
@@ -138,6 +147,7 @@ class FileSink implements ByteSink {
   async #close(): Promise<void> {
     if (this.#state !== 'open') return;
     this.#state = 'closed';
+    clearInterval(this.#touching);
     await this.#writer.settle();
     await this.#handle.close();
   }

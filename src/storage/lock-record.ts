@@ -1,4 +1,4 @@
-import type { LockOwner } from './lock-owner.js';
+import type { ProcessOwner } from '../sort/process-owner.js';
 
 const SCHEMA = 'etcdferry.lock/v1';
 
@@ -14,7 +14,7 @@ export interface LockRecord {
   readonly request: LockRequest;
   /** What the run does, for people: `backup`, `prune`. */
   readonly doing: string;
-  readonly owner: LockOwner;
+  readonly owner: ProcessOwner;
   /** When it was asked for, by its owner's clock, in milliseconds since the Unix epoch. */
   readonly since: number;
   /** False until its owner has made sure that nobody is in the way. */

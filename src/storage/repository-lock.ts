@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
-import { hasEnded, thisProcess } from './lock-owner.js';
+import { hasEnded, thisProcess } from '../sort/process-owner.js';
 import { encodeLock, isInTheWay, type LockRecord, type LockRequest, parseLock } from './lock-record.js';
 import type { ObjectStore } from './object-store.js';
 

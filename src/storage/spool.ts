@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { FileHandle } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
+import { openUnnamed } from '../sort/temporary.js';
 import { ChunkWriter } from './chunk-writer.js';
 import { FileBytes } from './file-bytes.js';
 
@@ -15,7 +14,7 @@ import { FileBytes } from './file-bytes.js';
  * @throws FerryError `no-space`, `not-writable` or `not-found` naming the directory; what the stream throws
  */
 export async function spool(stream: AsyncIterable<Uint8Array>, tmpDir: string, run: RunContext, name = '-'): Promise<ByteSource> {
-  const handle = await openUnnamed(tmpDir);
+  const handle = await openSpool(tmpDir);
   try {
     return new FileBytes(handle, name, await fill(handle, stream, tmpDir, run));
   } catch (thrown) {
@@ -24,12 +23,9 @@ export async function spool(stream: AsyncIterable<Uint8Array>, tmpDir: string, r
   }
 }
 
-async function openUnnamed(tmpDir: string): Promise<FileHandle> {
-  const path = join(tmpDir, `.etcdferry-${randomBytes(6).toString('hex')}.tmp`);
+async function openSpool(tmpDir: string): Promise<FileHandle> {
   try {
-    const handle = await open(path, 'wx+', 0o600);
-    await unlink(path);
-    return handle;
+    return await openUnnamed(tmpDir);
   } catch (thrown) {
     throw FerryError.from(thrown, `a temporary file in ${tmpDir}`);
   }

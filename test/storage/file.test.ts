@@ -44,7 +44,7 @@ describe('a file written', () => {
         const chunks = sizes.map((size, i) => Buffer.alloc(size, i + 1));
         const sink = await createFile(path, NEW);
         for (const chunk of chunks) await sink.write(chunk);
-        expect(readdirSync(dir)).toEqual([expect.stringMatching(/^\.a\.tar\.[0-9a-f]{12}\.tmp$/)]);
+        expect(readdirSync(dir)).toEqual([expect.stringMatching(/^\.a\.tar\.[0-9a-z]+-[0-9a-z]+-[0-9a-f]{8}-[0-9a-z]+\.tmp$/)]);
         await sink.finish();
         await sink.abort();
         expect(readdirSync(dir)).toEqual(['a.tar']);

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { quietRun } from '../../src/model/run.js';
 import { openDirectoryStore } from '../../src/storage/directory-store.js';
-import { thisProcess } from '../../src/storage/lock-owner.js';
+import { thisProcess } from '../../src/sort/process-owner.js';
 import { encodeLock, type LockRecord } from '../../src/storage/lock-record.js';
 import type { ObjectStore } from '../../src/storage/object-store.js';
 import { Repository } from '../../src/storage/repository.js';

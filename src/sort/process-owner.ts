@@ -2,8 +2,8 @@ import { readFile, readlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { kill, pid } from 'node:process';
 
-/** The process that holds a lock. */
-export interface LockOwner {
+/** The process that something belongs to: a lock, a temporary file. */
+export interface ProcessOwner {
   /** Its machine, for people. */
   readonly host: string;
   /**
@@ -17,12 +17,12 @@ export interface LockOwner {
 }
 
 /** The process this is. */
-export async function thisProcess(): Promise<LockOwner> {
+export async function thisProcess(): Promise<ProcessOwner> {
   return { host: hostname(), space: await pidSpace(), pid, started: (await startOf(pid))?.started ?? '' };
 }
 
 /** True when a process is known to have ended: one of this machine, since this boot, whose pid is gone or another's. */
-export async function hasEnded(owner: LockOwner): Promise<boolean> {
+export async function hasEnded(owner: ProcessOwner): Promise<boolean> {
   if (owner.host !== hostname() || owner.space !== (await pidSpace())) return false;
   if (!isThere(owner.pid)) return true;
   const found = await startOf(owner.pid);
