@@ -4,7 +4,6 @@ import type { Note } from '../model/note.js';
 import type { Api, KeySelection, ObjectSelection, RecordOrder, SourceInfo, SourceKind } from '../model/source.js';
 import { type Compression, FORMAT_VERSION, HEADER_ENTRY, isKnownVersion, OLDEST_VERSION } from './format.js';
 import {
-  asArray,
   asCount,
   asId,
   asInteger,
@@ -16,10 +15,9 @@ import {
   idToJson,
   integerToJson,
   type JsonObject,
-  keyFromJson,
-  keyToJson,
   parseJson,
 } from './json.js';
+import { parseSelection, selectionToJson } from './selection.js';
 
 const FORMAT = 'etcdferry-archive';
 
@@ -77,16 +75,25 @@ export function headerOf(info: SourceInfo, toolVersion: string, compress: Compre
     ...given('objects', info.objects),
     compress,
     // As it will be read: functions and undefined go, dates become text.
-    options: asObject(JSON.parse(JSON.stringify(withNotes(options, info.lastingNotes))), 'options'),
+    options: asObject(JSON.parse(JSON.stringify(withOrigin(options, info))), 'options'),
   };
 }
 
-function withNotes(options: JsonObject, notes: readonly Note[] = []): JsonObject {
-  return notes.length === 0 ? options : { ...options, notes: notes.map(({ lossy: _, ...note }) => note) };
+function withOrigin(options: JsonObject, { kind, isSelectionKnown = false, lastingNotes: notes = [] }: SourceInfo): JsonObject {
+  return {
+    ...options,
+    ...(kind !== 'live' && isSelectionKnown ? { isSelectionKnown } : {}),
+    ...(notes.length === 0 ? {} : { notes: notes.map(({ lossy: _, ...note }) => note) }),
+  };
+}
+
+/** Whether an archive's records are all that there was of its selection: a cluster told so, or what was made of one. */
+export function isSelectionKnown({ source, options }: ArchiveHeader): boolean {
+  return source.kind === 'live' || options.isSelectionKnown === true;
 }
 
 /** The notes that an archive keeps of how its records were read; what is not one of ours is passed over. */
-export function lastingNotes({ options: { notes } }: ArchiveHeader): Note[] {
+export function lastingNotes({ options: { notes } }: Pick<ArchiveHeader, 'options'>): Note[] {
   return Array.isArray(notes) ? notes.flatMap(noteFromJson) : [];
 }
 
@@ -118,11 +125,7 @@ export function encodeHeader(header: ArchiveHeader): Buffer {
       ...given('memberId', optionally(source.memberId, idToJson)),
       ...given('serverVersion', source.serverVersion),
     },
-    selection: {
-      prefixes: selection.prefixes.map((key) => keyToJson('key', key)),
-      excludePrefixes: selection.excludePrefixes.map((key) => keyToJson('key', key)),
-      ...(objects === undefined || objects.length === 0 ? {} : { objects: objects.map(objectsToJson) }),
-    },
+    selection: selectionToJson({ selection, ...given('objects', objects) }),
     compress: header.compress,
     options: header.options,
   };
@@ -196,28 +199,6 @@ function parseOrigin(json: JsonObject, where: string): ArchiveOrigin {
     ...given('memberId', optional(json.memberId, asId, `${where}.memberId`)),
     ...given('serverVersion', optional(json.serverVersion, asText, `${where}.serverVersion`)),
   };
-}
-
-function parseSelection(json: JsonObject, where: string): Pick<ArchiveHeader, 'selection' | 'objects'> {
-  const keys = (name: string): Buffer[] =>
-    asArray(json[name], `${where}.${name}`).map((item) => keyFromJson(asObject(item, `${where}.${name}`), 'key', `${where}.${name}`));
-  const selection = { prefixes: keys('prefixes'), excludePrefixes: keys('excludePrefixes') };
-  const objects = optional(json.objects, asArray, `${where}.objects`)?.map((item) =>
-    objectsFromJson(asObject(item, `${where}.objects`), `${where}.objects`),
-  );
-  return { selection, ...given('objects', objects) };
-}
-
-const OBJECT_LISTS = ['kinds', 'excludeKinds', 'namespaces', 'names', 'etcdPrefixes'] as const satisfies readonly (keyof ObjectSelection)[];
-
-function objectsToJson(objects: ObjectSelection): JsonObject {
-  return Object.fromEntries(OBJECT_LISTS.filter((list) => objects[list].length > 0).map((list) => [list, objects[list]]));
-}
-
-function objectsFromJson(json: JsonObject, where: string): ObjectSelection {
-  const texts = (list: string): readonly string[] =>
-    (optional(json[list], asArray, `${where}.${list}`) ?? []).map((item) => asText(item, `${where}.${list}`));
-  return Object.fromEntries(OBJECT_LISTS.map((list) => [list, texts(list)])) as Record<(typeof OBJECT_LISTS)[number], readonly string[]>;
 }
 
 function parseTime(value: unknown, where: string): number {

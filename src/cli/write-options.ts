@@ -72,7 +72,7 @@ export function writerOptions(args: Arguments): Omit<WriteOptions, 'tmpDir'> {
 
 /** Deleting is bounded by a prefix; the whole keyspace must be meant, as `--prefix ""`. */
 function deleteScope(args: Arguments): 'prefixes' | 'everything' {
-  const chosen = (['kind', 'exclude-kind', 'namespace', 'name'] as const).find((name) => args[name] !== undefined);
+  const chosen = (['kind', 'exclude-kind', 'namespace', 'name', 'object-name'] as const).find((name) => args[name] !== undefined);
   if (chosen !== undefined) {
     throw new FerryError('usage', `--delete-extra would delete all that --${chosen} leaves out`, { hint: 'Choose by --prefix instead.' });
   }

@@ -1,5 +1,5 @@
 import { distinctKeys } from '../convert/distinct-keys.js';
-import { type KeyMapping, SAME_KEYS } from '../convert/key-mapping.js';
+import { type KeyMapping, mappedSelection, SAME_KEYS } from '../convert/key-mapping.js';
 import { mergePieces } from '../convert/merge-pieces.js';
 import { FerryError } from '../errors.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
@@ -109,7 +109,8 @@ async function intoFile(source: Source, target: NewFile, options: RestoreOptions
 function renamed(source: Source, mapping: KeyMapping): Source {
   if (mapping.identity) return source;
   if (source.info.order !== 'key') throw new FerryError('usage', 'keys cannot be renamed in a history: leave --map and its like away');
-  return { ...delegate(source), records: () => distinctKeys(mergePieces(() => source.records(), mapping)) };
+  const info = { ...source.info, selection: mappedSelection(source.info.selection, mapping) };
+  return { ...delegate(source), info, records: () => distinctKeys(mergePieces(() => source.records(), mapping)) };
 }
 
 function refuseForFiles({ onConflict, leaseTtl, deleteExtra }: WriteOptions): void {

@@ -48,10 +48,10 @@ async function openViaSnapshot(request: SourceRequest, cluster: V3Cluster, run: 
     const source = await openSnapshotFile(
       bytes,
       // Its hash was checked as it came.
-      { location: cluster.location, selection, tmpDir, hash: 'unchecked', ...(revision === undefined ? {} : { revision }) },
+      { location: cluster.location, selection, tmpDir, kind: 'live', hash: 'unchecked', ...(revision === undefined ? {} : { revision }) },
       run,
     );
-    return described(source, { kind: 'live', clusterId, memberId, serverVersion: version });
+    return described(source, { clusterId, memberId, serverVersion: version });
   } catch (thrown) {
     await bytes.close();
     throw thrown;

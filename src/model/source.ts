@@ -52,6 +52,11 @@ export interface SourceInfo {
   /** When the source was pinned, in milliseconds since the Unix epoch. */
   readonly startedAt: number;
   readonly selection: KeySelection;
+  /**
+   * The records are all that there was of the selection. Left out where nothing tells: etcd's own files, and archives made
+   * of them, may have been made of a part of the keys by whoever made them.
+   */
+  readonly isSelectionKnown?: boolean;
   /** Which of Kubernetes' objects were chosen besides: those that fulfil each of these; left out where nobody chose. */
   readonly objects?: readonly ObjectSelection[];
   /**

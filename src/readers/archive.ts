@@ -1,4 +1,4 @@
-import { lastingNotes } from '../archive/header.js';
+import { isSelectionKnown, lastingNotes } from '../archive/header.js';
 import type { ArchiveReader } from '../archive/reader.js';
 import { RecordScanner } from '../archive/spans.js';
 import { directoriesAboveSelected, selectNodes } from '../convert/v2-select.js';
@@ -102,6 +102,7 @@ function infoOf(reader: ArchiveReader, location: string, selection: KeySelection
     ...(serverVersion === undefined ? {} : { serverVersion }),
     startedAt: header.startedAt,
     selection: intersectSelections(header.selection, selection),
+    ...(isSelectionKnown(header) ? { isSelectionKnown: true } : {}),
     ...(header.objects === undefined ? {} : { objects: header.objects }),
     ...(notes.length === 0 ? {} : { lastingNotes: notes }),
     ...(selection.prefixes.length === 0 ? { estimatedRecords: manifest.records } : {}),

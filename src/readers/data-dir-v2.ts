@@ -75,6 +75,7 @@ export async function openDataDirV2(path: string, options: DataDirOptions, run: 
     memberId: report.metadata.memberId,
     startedAt,
     selection: options.selection,
+    isSelectionKnown: true,
     estimatedRecords,
   });
 }

@@ -118,6 +118,7 @@ function infoOf(cluster: V2Cluster, { index, clusterId, serverVersion, startedAt
     ...(serverVersion === undefined ? {} : { serverVersion }),
     startedAt,
     selection,
+    isSelectionKnown: true,
   };
 }
 

@@ -56,7 +56,7 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
   await leases.list();
   const info: SourceInfo = {
     ...{ kind: 'live', api: 'v3', order: 'key', location: cluster.location },
-    ...{ revision: pinned, clusterId, memberId, serverVersion: status.version, startedAt, selection },
+    ...{ revision: pinned, clusterId, memberId, serverVersion: status.version, startedAt, selection, isSelectionKnown: true },
     ...(await estimate(cluster, ranges, pinned, first?.count ?? 0n)),
   };
   return {

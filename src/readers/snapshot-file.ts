@@ -1,3 +1,4 @@
+import { parseFileMark } from '../archive/file-mark.js';
 import { FerryError } from '../errors.js';
 import type { AuthData } from '../model/auth.js';
 import type { RecordBatch } from '../model/batch.js';
@@ -5,7 +6,8 @@ import type { ByteSource } from '../model/bytes.js';
 import { hasVanished, type Lease } from '../model/lease.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import type { KeySelection, Source, SourceInfo } from '../model/source.js';
+import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
+import { intersectSelections } from '../selection/select.js';
 import { RecordSorter } from '../sort/sorter.js';
 import { type BackendView, EtcdBackend } from '../wire/backend.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
@@ -46,9 +48,12 @@ export interface SnapshotFileOptions {
   readonly tmpDir: string;
   /** Bytes of memory to sort in; 64 MiB unless given. */
   readonly sortBudget?: number;
-  /** `data-dir` when the file is a stopped member's; `snapshot-file` unless given. */
-  readonly kind?: 'snapshot-file' | 'data-dir';
+  /** `data-dir` when the file is a stopped member's, `live` when a cluster has just given it; `snapshot-file` unless given. */
+  readonly kind?: 'snapshot-file' | 'data-dir' | 'live';
 }
+
+/** What is known of a file beyond what etcd keeps in it. */
+type Origin = Partial<Pick<SourceInfo, 'selection' | 'objects' | 'isSelectionKnown' | 'lastingNotes'>>;
 
 /**
  * Opens etcd's own file: a snapshot, or with `hash` another than `required` a `member/snap/db` that no server has
@@ -62,7 +67,20 @@ export interface SnapshotFileOptions {
  */
 export async function openSnapshotFile(bytes: ByteSource, options: SnapshotFileOptions, run: RunContext): Promise<Source> {
   const watch = options.path === undefined ? ALWAYS_AT_REST : await watchFile(bytes, options.path, run.warn);
-  return openBackend(bytes, await whileAtRest(watch, () => EtcdBackend.open(bytes)), options, run, watch);
+  const isFile = options.kind === undefined || options.kind === 'snapshot-file';
+  const [backend, origin] = await whileAtRest(watch, async () => {
+    const opened = await EtcdBackend.open(bytes);
+    return [opened, isFile ? await originOf(opened) : {}] as const;
+  });
+  return openBackend(bytes, backend, options, run, watch, origin);
+}
+
+/** What the mark of ours tells, if the file is still as we wrote it: an etcd that was started on it owns it since. */
+async function originOf(backend: EtcdBackend): Promise<Origin> {
+  const mark = await backend.mark();
+  if (mark === undefined) return {};
+  const { txid, ...origin } = parseFileMark(mark, `${backend.bolt.source.name}: the mark of etcdferry in it`);
+  return txid === backend.bolt.meta.txid ? origin : {};
 }
 
 /**
@@ -78,9 +96,10 @@ export async function openBackend(
   options: SnapshotFileOptions,
   run: RunContext,
   watch: AtRest = ALWAYS_AT_REST,
+  origin: Origin = {},
 ): Promise<Source> {
   const revision = chosenRevision(backend, options.revision, backend.compacted);
-  return new SnapshotFileSource(bytes, backend, revision, options, run, watch);
+  return new SnapshotFileSource(bytes, backend, infoOf(backend, revision, options, origin), options, run, watch);
 }
 
 class SnapshotFileSource implements Source {
@@ -103,7 +122,7 @@ class SnapshotFileSource implements Source {
   #proof: Promise<void> | undefined;
   #prepared: Promise<void> | undefined;
 
-  constructor(bytes: ByteSource, backend: BackendView, revision: bigint, options: SnapshotFileOptions, run: RunContext, watch: AtRest) {
+  constructor(bytes: ByteSource, backend: BackendView, info: SourceInfo, options: SnapshotFileOptions, run: RunContext, watch: AtRest) {
     this.#bytes = bytes;
     this.#watch = watch;
     this.#backend = backend;
@@ -111,8 +130,8 @@ class SnapshotFileSource implements Source {
     this.#run = { ...run, signal: AbortSignal.any([run.signal, this.#closed.signal]) };
     this.#used = new UsedLeases(options.tmpDir, this.#run);
     this.#sorter = options.history === true ? undefined : keySorter(bytes, options, this.#run);
-    this.#keepsVanished = options.history !== true && revision < backend.revision;
-    this.info = infoOf(backend, revision, options);
+    this.#keepsVanished = options.history !== true && info.revision < backend.revision;
+    this.info = info;
     this.notes.merge(this.info.lastingNotes ?? []);
   }
 
@@ -195,8 +214,10 @@ export async function proveHash(bytes: ByteSource, hash: HashCheck = 'required',
   await proveTrailer(bytes, signal);
 }
 
-function infoOf(backend: BackendView, revision: bigint, options: SnapshotFileOptions): SourceInfo {
+function infoOf(backend: BackendView, revision: bigint, options: SnapshotFileOptions, origin: Origin): SourceInfo {
   const { finishedCompactRevision, scheduledCompactRevision } = backend.meta;
+  const { selection = EVERYTHING, isSelectionKnown = options.kind === 'live', objects } = origin;
+  const notes = [...(origin.lastingNotes ?? []), ...(options.hash === 'if-there' ? [NOT_PROVEN] : [])];
   return {
     kind: options.kind ?? 'snapshot-file',
     api: 'v3',
@@ -206,8 +227,10 @@ function infoOf(backend: BackendView, revision: bigint, options: SnapshotFileOpt
     ...(finishedCompactRevision === undefined ? {} : { compactRevision: finishedCompactRevision }),
     ...(scheduledCompactRevision === undefined || options.history !== true ? {} : { scheduledCompactRevision }),
     startedAt: Date.now(),
-    selection: options.selection,
-    ...(options.hash === 'if-there' ? { lastingNotes: [NOT_PROVEN] } : {}),
+    selection: intersectSelections(selection, options.selection),
+    ...(isSelectionKnown ? { isSelectionKnown } : {}),
+    ...(objects === undefined ? {} : { objects }),
+    ...(notes.length === 0 ? {} : { lastingNotes: notes }),
   };
 }
 

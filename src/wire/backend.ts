@@ -9,6 +9,9 @@ import { decodeRevisionKey } from './revision-key.js';
 
 const LARGEST_META_VALUE = 1 << 20;
 
+/** Bucket of ours in the snapshot files that we write, with one entry: a mark that says what the file was made of. */
+export const MARK_BUCKET = 'etcdferry';
+
 /** What etcd's `meta` and `cluster` buckets say; undefined where nothing is stored (etcd server/mvcc, server/storage/schema). */
 export interface BackendMeta {
   /** Raft index up to which the file is complete. */
@@ -103,6 +106,12 @@ export class EtcdBackend {
     for await (const [, value] of this.#entries('authRoles')) roles.push(inFile(this.bolt.source.name, () => decodeRole(value)));
     if (!enabled && users.length === 0 && roles.length === 0) return undefined;
     return { enabled, users, roles };
+  }
+
+  /** What our mark says; undefined where the file has none. */
+  async mark(): Promise<Buffer | undefined> {
+    for await (const [, value] of this.#entries(MARK_BUCKET)) return value;
+    return undefined;
   }
 
   async *#runs(name: string): AsyncGenerator<BoltRun> {

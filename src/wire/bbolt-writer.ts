@@ -8,6 +8,12 @@ const BUCKET_ELEMENT_BYTES = 16;
 const BUCKET_VALUE_BYTES = 16;
 const IS_BUCKET = 1;
 
+/**
+ * Transaction of the files written here. No other writer's files have it: bbolt begins at 1 and counts by one, also where it
+ * goes on from here, or copies a file's buckets into a new one. It is even, as page 0 holds those (bbolt internal/common/meta.go, Write).
+ */
+export const WRITTEN_TXID = 0x6665727278n;
+
 /** Entries of a bucket, in order, valid until the next run is asked for: key `bytes[starts[i], values[i])`, value `bytes[values[i], ends[i])`. */
 export interface EntryRun {
   readonly bytes: Buffer;
@@ -144,7 +150,7 @@ class PageWriter implements PageOutput {
     for (const id of [0, 1]) {
       const at = this.#take(this.pageSize);
       const page = this.#chunk.fill(0, at, at + this.pageSize).subarray(at, at + this.pageSize);
-      encodeMeta(page, id, { pageSize: this.pageSize, root, freelist: pages - 1, pages, txid: BigInt(FIRST_PAGE - id) });
+      encodeMeta(page, id, { pageSize: this.pageSize, root, freelist: pages - 1, pages, txid: WRITTEN_TXID - BigInt(id) });
     }
   }
 

@@ -6,9 +6,11 @@ import { FerryError } from '../errors.js';
 import type { KeyValue } from '../model/keyvalue.js';
 import type { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
-import type { KeySelection } from '../model/source.js';
+import type { KeySelection, Source } from '../model/source.js';
 import { KeySet } from '../selection/key-set.js';
-import { prefixEnd } from '../selection/prefix.js';
+import { prefixEnd, startsWith } from '../selection/prefix.js';
+import { selectRecords } from '../selection/select.js';
+import { keyOf } from '../wire/keyvalue.js';
 import { decodeTxnResponse } from '../wire/rpc.js';
 import { encodeTxn } from '../wire/rpc-request.js';
 import { tryAgain } from './live-v3-again.js';
@@ -41,6 +43,33 @@ export function extrasScope(how: 'prefixes' | 'everything', chosen: KeySelection
     });
   }
   return scope;
+}
+
+/**
+ * Where nothing tells what a source was made of, it speaks only for prefixes under which it holds a key.
+ *
+ * @param chosen keys by their names in the source
+ * @throws FerryError `usage` for a prefix chosen under which such a source holds none
+ */
+export async function requireKeys(source: Source, chosen: KeySelection): Promise<void> {
+  const { info } = source;
+  if (info.isSelectionKnown === true) return;
+  const own = KeySet.of(info.selection);
+  const prefixes = chosen.prefixes.length === 0 ? [Buffer.alloc(0)] : chosen.prefixes;
+  let without = prefixes.filter((prefix) => own.meets(prefix));
+  for await (const batch of selectRecords(source.records(), chosen)) {
+    for (let i = 0; i < batch.count && without.length > 0; i++) {
+      const key = keyOf(batch.bytes, batch.starts[i] as number, batch.ends[i] as number);
+      without = without.filter((prefix) => !startsWith(key, prefix));
+    }
+    if (without.length === 0) return;
+  }
+  const [first] = without;
+  if (first === undefined) return;
+  const where = first.length === 0 ? 'no key' : `no key under ${showKey(first)}`;
+  throw new FerryError('usage', `${info.location} holds ${where}, and nothing tells whether it was made of all that there was`, {
+    hint: 'Leave --delete-extra or that prefix away, or restore from an archive of a cluster, which says what it was taken with.',
+  });
 }
 
 /**

@@ -9,7 +9,7 @@ import { KeySet } from '../selection/key-set.js';
 import { tryAgain } from './live-v3-again.js';
 import { type AuthPlan, planAuth, writeAuth } from './live-v3-auth.js';
 import { spansAreEmpty } from './live-v3-empty.js';
-import { extrasScope, onlyOurs, removeExtras, scopeOf, spansOf } from './live-v3-extras.js';
+import { extrasScope, onlyOurs, removeExtras, requireKeys, scopeOf, spansOf } from './live-v3-extras.js';
 import { LeaseTable } from './live-v3-lease-table.js';
 import { TargetLeases } from './live-v3-leases.js';
 import { emptyTally, type RestoreV3Options, type RestoreV3Report, type Tally } from './live-v3-options.js';
@@ -79,7 +79,7 @@ class Restore {
   }
 
   async carryOut(): Promise<RestoreV3Report> {
-    const scope = this.#scope();
+    const scope = await this.#scope();
     const leases = await this.#leases();
     const authNotes = new NoteBook();
     const auth = await this.#planAuth(authNotes);
@@ -101,7 +101,7 @@ class Restore {
     return { ...tally, dryRun: this.#dryRun, revision: await this.#revision(), notes: notes.list() };
   }
 
-  #scope(): KeySet | undefined {
+  async #scope(): Promise<KeySet | undefined> {
     const { deleteExtra = 'no', selection = EVERYTHING, mapping = SAME_KEYS } = this.#o;
     if (deleteExtra === 'no') return undefined;
     const { location, selection: ofSource, objects } = this.#source.info;
@@ -114,7 +114,9 @@ class Restore {
         },
       );
     }
-    return extrasScope(deleteExtra, selection, ofSource, mapping);
+    const scope = extrasScope(deleteExtra, selection, ofSource, mapping);
+    await requireKeys(this.#source, selection);
+    return scope;
   }
 
   async #leases(): Promise<TargetLeases> {

@@ -1,4 +1,5 @@
 import type { AuthData } from '../model/auth.js';
+import { MARK_BUCKET } from '../wire/backend.js';
 import { encodeRole, encodeUser } from '../wire/backend-messages.js';
 import type { BucketContent, EntryRun } from '../wire/bbolt-writer.js';
 import { encodeRevisionKey } from '../wire/revision-key.js';
@@ -32,6 +33,11 @@ export function authBuckets({ enabled, users, roles }: AuthData): BucketContent[
       users.map((user) => [Buffer.from(user.name), encodeUser(user)]),
     ),
   ];
+}
+
+/** Our own bucket, which etcd passes over: what the file was made of. */
+export function markBucket(mark: Buffer): BucketContent {
+  return smallBucket(MARK_BUCKET, [[Buffer.from('source'), mark]]);
 }
 
 /** A bucket from entries in memory, put in order. */

@@ -1,12 +1,13 @@
+import { encodeFileMark } from '../archive/file-mark.js';
 import { FerryError } from '../errors.js';
 import type { AuthData } from '../model/auth.js';
 import type { ByteSink } from '../model/bytes.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { Source, SourceInfo } from '../model/source.js';
-import { type BucketContent, planBoltFile, writeBoltFile } from '../wire/bbolt-writer.js';
+import { type BucketContent, planBoltFile, WRITTEN_TXID, writeBoltFile } from '../wire/bbolt-writer.js';
 import { passingSha256 } from '../wire/sha256-apart.js';
-import { authBuckets, metaBucket } from './snapshot-file-buckets.js';
+import { authBuckets, markBucket, metaBucket } from './snapshot-file-buckets.js';
 import { HistoryLog } from './snapshot-file-history.js';
 import { LeaseBucket } from './snapshot-file-leases.js';
 import { LARGEST_RAISED_REVISION, LARGEST_REVISION, type RecordLog } from './snapshot-file-log.js';
@@ -52,7 +53,8 @@ export interface WriteSnapshotReport {
  * Writes a snapshot file that `snapshot restore` of etcd 3.4 and later takes: create and mod
  * revisions, versions and leases are kept. Of a source of `order: key` the file holds the keys as
  * they are, all earlier revisions marked as compacted; one of `order: revision` is kept change by
- * change, with its compaction revisions, so that HashKV is the same.
+ * change, with its compaction revisions, so that HashKV is the same. A mark in a bucket of its own keeps what the source
+ * was made of, for whoever restores from the file later.
  *
  * Written from first byte to last; the sink is finished, or in any failure aborted.
  *
@@ -77,6 +79,7 @@ export async function writeSnapshotFile(
     const revision = revisionOf(source, log, options);
     const buckets = [
       ...(auth === undefined ? [] : authBuckets(auth)),
+      markBucket(encodeFileMark(source.info, WRITTEN_TXID)),
       { name: 'key', entries: () => log.entries(), planned: () => log.planned() },
       { name: 'lease', entries: () => leases.entries() },
       metaBucket(compactRevisions(source, revision, options)),

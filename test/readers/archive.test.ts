@@ -44,6 +44,7 @@ describe('an archive as a source', () => {
     expect(source.info).toEqual({
       ...rest,
       kind: 'archive',
+      isSelectionKnown: true,
       location: 'a.tar',
       selection: selection(['/k/'], ['/x']),
       estimatedRecords: 30,

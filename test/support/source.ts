@@ -14,6 +14,8 @@ export interface MadeSource {
   /** What the source itself was restricted to. */
   readonly selection?: KeySelection;
   readonly objects?: readonly ObjectSelection[];
+  /** True unless given. */
+  readonly isSelectionKnown?: boolean;
   /** Called before each batch is handed out. */
   readonly onBatch?: (index: number) => void | Promise<void>;
 }
@@ -31,6 +33,7 @@ export function sourceOf(records: readonly KeyValue[], made: MadeSource = {}): S
       revision: 1000n,
       startedAt: 0,
       selection: made.selection ?? EVERYTHING,
+      ...(made.isSelectionKnown === false ? {} : { isSelectionKnown: true }),
       ...(made.objects === undefined ? {} : { objects: made.objects }),
     },
     notes: new NoteBook(),

@@ -89,8 +89,8 @@ async function goesThrough(made: Shape): Promise<void> {
   await read.close();
   const newest = records.reduce((most, { modRevision }) => (modRevision > most ? modRevision : most), 0n);
   for (const etcd of etcdVersions()) {
-    // Beside the keys there are the two compaction revisions.
-    expect(await snapshotStatus(etcd, path), etcd.version).toMatchObject({ totalKey: records.length + 2, revision: Number(newest) });
+    // Beside the keys there are the two compaction revisions, and our mark.
+    expect(await snapshotStatus(etcd, path), etcd.version).toMatchObject({ totalKey: records.length + 3, revision: Number(newest) });
   }
 }
 
