@@ -29,3 +29,19 @@ export interface AuthData {
   readonly users: readonly User[];
   readonly roles: readonly Role[];
 }
+
+/**
+ * The role without what no etcd stores: from 3.6.0 on a server adds to what it tells of the role
+ * `root` that it may read and write everything (server/auth/store.go, RoleGet), which none takes back.
+ */
+export function asStored(role: Role): Role {
+  if (role.name !== 'root') return role;
+  const isAdded = ({ type, key, rangeEnd }: Permission): boolean =>
+    type === 'readwrite' && key.length === 0 && rangeEnd.length === 1 && rangeEnd[0] === 0;
+  return { ...role, permissions: role.permissions.filter((permission) => !isAdded(permission)) };
+}
+
+/** Users and roles as etcd stores them, out of archives that were made when `asStored` was not known. */
+export function authAsStored(auth: AuthData): AuthData {
+  return { ...auth, roles: auth.roles.map(asStored) };
+}

@@ -2,7 +2,7 @@ import { isSelectionKnown, lastingNotes } from '../archive/header.js';
 import type { ArchiveReader } from '../archive/reader.js';
 import { RecordScanner } from '../archive/spans.js';
 import { directoriesAboveSelected, selectNodes } from '../convert/v2-select.js';
-import type { AuthData } from '../model/auth.js';
+import { type AuthData, authAsStored } from '../model/auth.js';
 import { keepRecords, type RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
 import { NoteBook } from '../model/note.js';
@@ -44,8 +44,9 @@ class ArchiveSource implements Source {
     return this.#reader.leases();
   }
 
-  auth(): Promise<AuthData | undefined> {
-    return this.#reader.auth();
+  async auth(): Promise<AuthData | undefined> {
+    const auth = await this.#reader.auth();
+    return auth === undefined ? undefined : authAsStored(auth);
   }
 
   async *records(): AsyncGenerator<RecordBatch, void, undefined> {

@@ -1,6 +1,6 @@
 import { parseFileMark } from '../archive/file-mark.js';
 import { FerryError } from '../errors.js';
-import type { AuthData } from '../model/auth.js';
+import { type AuthData, authAsStored } from '../model/auth.js';
 import type { RecordBatch } from '../model/batch.js';
 import type { ByteSource } from '../model/bytes.js';
 import { hasVanished, type Lease } from '../model/lease.js';
@@ -152,7 +152,7 @@ class SnapshotFileSource implements Source {
     await this.#prove();
     const auth = await whileAtRest(this.#watch, () => this.#backend.auth());
     await this.#watch.check();
-    return auth;
+    return auth === undefined ? undefined : authAsStored(auth);
   }
 
   async *records(): AsyncGenerator<RecordBatch> {
