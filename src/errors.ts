@@ -16,6 +16,8 @@ export const EXIT_BY_CODE = {
   differs: 4,
   unreachable: 10,
   unauthorized: 10,
+  'other-cluster': 10,
+  'not-up-to-date': 10,
   'in-the-way': 11,
   damaged: 12,
   'unknown-format': 13,

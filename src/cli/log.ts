@@ -65,6 +65,8 @@ export const NEXT_STEP: Readonly<Record<FerryErrorCode, string>> = {
   differs: 'Look at what differs, and run it again.',
   unreachable: 'Check the address, and that it can be reached from this machine.',
   unauthorized: 'Check the credentials, and what they permit.',
+  'other-cluster': 'Name endpoints of one cluster only.',
+  'not-up-to-date': 'Name an endpoint of a member that is up to date.',
   'in-the-way': 'Choose another target, or clear this one.',
   damaged: 'Take another copy; etcdferry verify tells which ones are whole.',
   'unknown-format': 'Use the release that wrote it, or a newer one.',

@@ -79,6 +79,7 @@ export function sourceRequest(
     selection: keySelection(args),
     ...defined('api', args.api as Api | undefined),
     ...defined('via', args.via as 'range' | 'snapshot' | undefined),
+    ...defined('allowStale', args['allow-stale']),
     ...defined('revision', parsed(args, 'revision', parseRevision)),
     ...defined('limitRate', parsed(args, 'limit-rate', parseSize)),
     ...defined('maxRecordSize', parsed(args, 'max-record-size', parseSize)),

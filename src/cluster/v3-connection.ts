@@ -1,18 +1,32 @@
 import { randomBytes } from 'node:crypto';
-import type { AuthData, Permission, PermissionType, Role } from '../model/auth.js';
+import { FerryError } from '../errors.js';
+import type { AuthData, Permission, PermissionType } from '../model/auth.js';
+import { leaseIdsIn } from '../wire/rpc.js';
 import type { ClusterOptions } from './options.js';
-import type { LeaseState, MemberStatus, RawCallOptions, RawMethod, UserAddOptions, V3Cluster } from './v3.js';
+import type {
+  ClusterAbout,
+  LeaseState,
+  MemberStatus,
+  RawCallOptions,
+  RawMethod,
+  SnapshotOptions,
+  SnapshotStream,
+  UserAddOptions,
+  V3Cluster,
+} from './v3.js';
+import { LARGEST_LIST, readAuth } from './v3-auth.js';
 import { DEFAULT_RECEIVE_BYTES, type Service, type StartCall } from './v3-endpoint.js';
 import { reasonOf } from './v3-errors.js';
 import { Failover } from './v3-failover.js';
 import { raw, typed } from './v3-messages.js';
-import { snapshotStream } from './v3-snapshot.js';
+import { openSnapshot } from './v3-snapshot.js';
+import { memberStatus } from './v3-status.js';
 
 /** Opens the connection behind `connectV3`, which loads this file and its libraries when needed. */
 export async function openConnection(options: ClusterOptions, signal?: AbortSignal): Promise<V3Cluster> {
-  const connection = new Connection(options);
+  const connection = new Connection(options, signal);
   try {
-    await connection.status(signal);
+    await connection.connect();
     return connection;
   } catch (thrown) {
     await connection.close();
@@ -20,6 +34,8 @@ export async function openConnection(options: ClusterOptions, signal?: AbortSign
   }
 }
 
+/** The version is only for reports: longest wait for it, in milliseconds. */
+const VERSION_TIMEOUT = 5_000;
 const PERMISSIONS: Readonly<Record<PermissionType, 'Read' | 'Write' | 'Readwrite'>> = {
   read: 'Read',
   write: 'Write',
@@ -29,12 +45,16 @@ const PERMISSIONS: Readonly<Record<PermissionType, 'Read' | 'Write' | 'Readwrite
 class Connection implements V3Cluster {
   readonly location: string;
   readonly #calls: Failover;
-  readonly #commandTimeout: number;
+  readonly #options: ClusterOptions;
 
-  constructor(options: ClusterOptions) {
+  constructor(options: ClusterOptions, signal: AbortSignal | undefined) {
     this.location = options.endpoints.join(',');
-    this.#calls = new Failover(options);
-    this.#commandTimeout = options.commandTimeout;
+    this.#calls = new Failover(options, signal);
+    this.#options = options;
+  }
+
+  async connect(): Promise<void> {
+    await this.#calls.connect(undefined);
   }
 
   async call(method: RawMethod, request: Uint8Array, options: RawCallOptions = {}): Promise<Buffer> {
@@ -42,27 +62,32 @@ class Connection implements V3Cluster {
       signal: options.signal,
       receiveBytes: options.maxReceiveBytes ?? DEFAULT_RECEIVE_BYTES,
       repeatable: options.repeatable ?? method === 'KV/Range',
+      agreed: true,
     });
   }
 
   async status(signal?: AbortSignal): Promise<MemberStatus> {
-    const answer = await this.#again('Maintenance', typed('status', {}), signal);
-    return {
-      version: answer.version,
-      clusterId: BigInt(answer.header.cluster_id),
-      memberId: BigInt(answer.header.member_id),
-      revision: BigInt(answer.header.revision),
-      dbSize: BigInt(answer.dbSize),
-    };
+    return memberStatus(await this.#again('Maintenance', typed('status', {}), signal));
   }
 
-  snapshot(signal?: AbortSignal): AsyncIterable<Buffer> {
-    return snapshotStream(this.#calls, this.#commandTimeout, signal);
+  async about(signal?: AbortSignal): Promise<ClusterAbout> {
+    try {
+      return await this.status(signal);
+    } catch (thrown) {
+      const reason = reasonOf(thrown);
+      if (reason !== 'permission-denied' && reason !== 'not-supported') throw thrown;
+      const version = await this.#version(signal);
+      return { ...this.#calls.known, ...(version === undefined ? {} : { version }) };
+    }
   }
 
-  async leases(): Promise<bigint[]> {
-    const answer = await this.#again('Lease', typed('leaseLeases', {}));
-    return answer.leases.map((lease) => BigInt(lease.ID));
+  snapshot(options: SnapshotOptions = {}): Promise<SnapshotStream> {
+    return openSnapshot(this.#calls, this.#options.commandTimeout, options);
+  }
+
+  async leases(): Promise<BigInt64Array> {
+    const list = raw('/etcdserverpb.Lease/LeaseLeases', Buffer.alloc(0));
+    return leaseIdsIn(await this.#calls.unary('Lease', list, { repeatable: true, receiveBytes: LARGEST_LIST }));
   }
 
   async leaseState(id: bigint): Promise<LeaseState | undefined> {
@@ -90,21 +115,8 @@ class Connection implements V3Cluster {
     }
   }
 
-  async authData(): Promise<AuthData | undefined> {
-    try {
-      const { users } = await this.#again('Auth', typed('userList', {}));
-      const { roles } = await this.#again('Auth', typed('roleList', {}));
-      return {
-        enabled: await this.#authEnabled(),
-        users: await Promise.all(
-          users.map(async (name) => ({ name, roles: (await this.#again('Auth', typed('userGet', { name }))).roles })),
-        ),
-        roles: await Promise.all(roles.map((name) => this.#role(name))),
-      };
-    } catch (thrown) {
-      if (reasonOf(thrown) === 'permission-denied') return undefined;
-      throw thrown;
-    }
+  authData(): Promise<AuthData | undefined> {
+    return readAuth(this.#calls);
   }
 
   async roleAdd(name: string): Promise<void> {
@@ -132,22 +144,25 @@ class Connection implements V3Cluster {
     this.#calls.close();
   }
 
-  async #role(name: string): Promise<Role> {
-    const { perm } = await this.#again('Auth', typed('roleGet', { role: name }));
-    const permissions = perm.map(({ permType, key, range_end: rangeEnd }) => {
-      const type: PermissionType = permType === 'Read' ? 'read' : permType === 'Write' ? 'write' : 'readwrite';
-      return { type, key, rangeEnd };
+  /** What `GET /version` tells, which etcd answers to anybody on the same port. */
+  async #version(signal: AbortSignal | undefined): Promise<string | undefined> {
+    const { tls, dialTimeout, commandTimeout } = this.#options;
+    const { connectV2 } = await import('./v2.js');
+    const timeout = Math.min(commandTimeout, VERSION_TIMEOUT);
+    const http = connectV2({
+      endpoints: [this.#calls.address],
+      dialTimeout,
+      commandTimeout: timeout,
+      ...(tls === undefined ? {} : { tls }),
     });
-    return { name, permissions };
-  }
-
-  /** AuthStatus came with etcd 3.5; before it, only our own login tells. */
-  async #authEnabled(): Promise<boolean | undefined> {
     try {
-      return (await this.#again('Auth', typed('authStatus', {}))).enabled;
+      return await http.version(signal ?? this.#calls.signal);
     } catch (thrown) {
-      if (reasonOf(thrown) === 'not-supported') return this.#calls.authEnabled;
-      throw thrown;
+      (signal ?? this.#calls.signal)?.throwIfAborted();
+      if (!(thrown instanceof FerryError)) throw thrown;
+      return undefined;
+    } finally {
+      await http.close();
     }
   }
 

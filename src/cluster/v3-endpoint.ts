@@ -48,7 +48,7 @@ export class Endpoint {
   readonly #options: ChannelOptions;
   /** grpc-js takes a receive limit by channel, not by call. The channels share their connections. */
   readonly #hosts = new Map<number, Host>();
-  readonly #clients = new Set<Client>();
+  readonly #clients = new Map<Client, ConnectionState>();
 
   /** @throws FerryError `usage` when the address is no http or https URL, or the certificates are none */
   constructor(address: string, tls: TlsOptions | undefined) {
@@ -68,8 +68,31 @@ export class Endpoint {
       this.#hosts.set(receiveBytes, host);
     }
     const client = host.getServiceClient(service);
-    this.#clients.add(client);
+    if (!this.#clients.has(client)) this.#clients.set(client, watchConnection(client));
     return client;
+  }
+
+  /** A client that is connected now; nothing is connected for it. */
+  connectedClient(): Client | undefined {
+    const isConnected = (client: Client): boolean => client.getChannel().getConnectivityState(false) === connectivityState.READY;
+    return [...this.#clients.keys()].find(isConnected);
+  }
+
+  /** A number that is another one whenever the client may be connected to another server. */
+  generation(client: Client): number {
+    return this.#clients.get(client)?.generation ?? 0;
+  }
+
+  /** Whether `prove` was called for the connection that the client has now. */
+  isProven(client: Client): boolean {
+    const state = this.#clients.get(client);
+    return state !== undefined && state.proven === state.generation;
+  }
+
+  /** Notes that the cluster's identity was seen over the connection of that generation. */
+  prove(client: Client, generation: number): void {
+    const state = this.#clients.get(client);
+    if (state !== undefined) state.proven = generation;
   }
 
   isReady(client: Client): boolean {
@@ -122,7 +145,7 @@ export class Endpoint {
 
   close(): void {
     // Not by etcd3's Host.close(), which waits a second for a channel that is still connecting.
-    for (const client of this.#clients) client.close();
+    for (const client of this.#clients.keys()) client.close();
   }
 }
 
@@ -165,6 +188,28 @@ function parse(address: string): URL {
     throw new FerryError('usage', `${address} is not an http:// or https:// address`, { hint: 'Write it like https://10.0.0.1:2379.' });
   }
   return url;
+}
+
+interface ConnectionState {
+  generation: number;
+  /** The generation over which the cluster's identity was seen. */
+  proven: number;
+}
+
+/** Counts the client's changes of state: after each it may be connected to another server. */
+function watchConnection(client: Client): ConnectionState {
+  const state: ConnectionState = { generation: 0, proven: -1 };
+  const channel = client.getChannel();
+  const watch = (): void => {
+    const now = channel.getConnectivityState(false);
+    if (now === connectivityState.SHUTDOWN) return;
+    channel.watchConnectivityState(now, Number.POSITIVE_INFINITY, () => {
+      state.generation++;
+      watch();
+    });
+  };
+  watch();
+  return state;
 }
 
 function changeOf(client: Client, from: connectivityState, deadline: number): Promise<void> {

@@ -8,6 +8,7 @@ import { FerryError, type FerryErrorCode } from '../errors.js';
  * - `answer-too-large`: the answer is larger than the receive limit of the call
  * - `outcome-unknown`: a write was sent and its answer was lost; it may have been carried out
  * - `timed-out`: no answer within the command timeout
+ * - `corrupt`: the cluster has the CORRUPT alarm, and refuses reads and writes
  */
 export type V3Reason =
   | 'too-many-operations'
@@ -15,6 +16,7 @@ export type V3Reason =
   | 'answer-too-large'
   | 'outcome-unknown'
   | 'timed-out'
+  | 'corrupt'
   | 'invalid-token'
   | 'permission-denied'
   | 'auth-not-enabled'
@@ -132,7 +134,8 @@ const ETCD_ERRORS: ReadonlyMap<string, Known> = new Map(
     'unhealthy cluster': TRANSIENT,
     'rpc not supported for learner': { ...TRANSIENT, notApplied: true, hint: 'Name an endpoint that is not a learner.' },
     'corrupt cluster': {
-      code: 'failed',
+      code: 'not-up-to-date',
+      reason: 'corrupt',
       message: 'the cluster says that it is corrupt (alarm CORRUPT)',
       hint: 'Find the sound members before anything else.',
     },

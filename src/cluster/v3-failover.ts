@@ -1,10 +1,12 @@
 import type { Client, Metadata } from '@grpc/grpc-js';
 import { FerryError } from '../errors.js';
 import { pause } from '../model/run.js';
+import { memberIdsIn, type ResponseHeader } from '../wire/rpc.js';
 import type { ClusterOptions } from './options.js';
 import { Endpoint, isTransient, type Service, type StartCall } from './v3-endpoint.js';
-import { failureOf, outcomeUnknown } from './v3-errors.js';
-import { typed } from './v3-messages.js';
+import { failureOf, outcomeUnknown, reasonOf } from './v3-errors.js';
+import { ClusterIdentity } from './v3-identity.js';
+import { headerIn, raw } from './v3-messages.js';
 import { TokenKeeper } from './v3-token.js';
 
 /** How long a failed endpoint is passed over while another one works, in milliseconds. */
@@ -17,6 +19,15 @@ export interface CallSettings {
   readonly receiveBytes?: number;
   /** Whether carrying it out twice does no harm; if not, a lost answer is an error. */
   readonly repeatable: boolean;
+  /** Whether the members agree on the answer; see HeaderSeen. */
+  readonly agreed?: boolean;
+}
+
+/** A member that one endpoint leads to, connected and known to be of the cluster. */
+export interface Member {
+  readonly endpoint: Endpoint;
+  readonly client: Client;
+  readonly metadata: Metadata;
 }
 
 /** What one call has met so far. */
@@ -27,17 +38,38 @@ interface Round {
   /** Whether the request itself has gone out in this try. */
   sent: boolean;
   pause: number;
+  token: string | undefined;
+  renewed: boolean;
 }
 
-/** Makes calls on whichever endpoint works, with the auth token they need. */
+const LIST_MEMBERS = raw('/etcdserverpb.Cluster/MemberList', Buffer.alloc(0));
+/** MemberListRequest with `linearizable`; 3.4 does not know it and answers all the same. */
+const LIST_AGREED = raw('/etcdserverpb.Cluster/MemberList', Buffer.from([0x08, 0x01]));
+/**
+ * Calls whose answers tell whose cluster it is, and that do no harm: the first one that the user may
+ * make serves. `Status` is for root alone in some releases (etcd server/etcdserver/api/v3rpc/maintenance.go
+ * of 3.4.42, 3.5.28 and 3.6.0 on); a lease that nobody has may be asked for by all who are logged in.
+ */
+const PROBES: readonly StartCall<Buffer>[] = [
+  raw('/etcdserverpb.Maintenance/Status', Buffer.alloc(0)),
+  raw('/etcdserverpb.Lease/LeaseTimeToLive', Buffer.from([0x08, 0x01])),
+  LIST_MEMBERS,
+];
+/** A list of members that is larger is none. */
+const LARGEST_MEMBER_LIST = 1 << 20;
+
+/** Makes calls on whichever endpoint works, with the auth token they need, and lets only one cluster answer. */
 export class Failover {
   readonly #endpoints: readonly Endpoint[];
   readonly #options: ClusterOptions;
+  /** Ends every call that has no signal of its own. */
+  readonly signal: AbortSignal | undefined;
   readonly #tokens: TokenKeeper;
+  readonly #identity = new ClusterIdentity();
   #current: Endpoint;
   #answered = false;
 
-  constructor(options: ClusterOptions) {
+  constructor(options: ClusterOptions, signal?: AbortSignal) {
     this.#endpoints = options.endpoints.map((address) => new Endpoint(address, options.tls));
     const [first] = this.#endpoints;
     if (first === undefined) throw new FerryError('usage', 'no endpoint was given');
@@ -45,59 +77,164 @@ export class Failover {
     if (schemes.size > 1) throw new FerryError('usage', 'http:// and https:// endpoints cannot be mixed');
     this.#current = first;
     this.#options = options;
-    this.#tokens = new TokenKeeper(options);
+    this.signal = signal;
+    this.#tokens = new TokenKeeper(options, this.#identity);
   }
 
   get authEnabled(): boolean | undefined {
     return this.#tokens.enabled;
   }
 
+  /** The cluster's ids and newest revision, as answers told them so far. */
+  get known(): ResponseHeader | undefined {
+    return this.#identity.known;
+  }
+
+  /** The address of the endpoint that is asked next. */
+  get address(): string {
+    return this.#current.address;
+  }
+
   /**
    * Makes a unary call. A failed endpoint is passed over for a while and, if the call is repeatable
    * or was certainly not carried out, the next one is asked; when all have failed, they are asked
    * again until the dial timeout has passed since the first failure. A token that has expired is
-   * renewed once.
+   * renewed once. Nothing is asked over a connection before it is known to lead to the cluster.
    *
    * @throws FerryError see V3Cluster; with reason `outcome-unknown` when a call that is not
    *   repeatable was sent and no answer came
    */
   async unary<T>(service: Service, start: StartCall<T>, settings: CallSettings): Promise<T> {
-    const round: Round = { failed: new Set(), since: undefined, sent: false, pause: FIRST_PAUSE };
-    let renewed = false;
+    return this.#onAny(service, settings, (member, own) => this.ask(member, start, own));
+  }
+
+  /**
+   * Connects to the first endpoint that can be used.
+   *
+   * @throws FerryError as `unary` does
+   */
+  async connect(signal: AbortSignal | undefined): Promise<void> {
+    await this.#onAny('KV', { signal, repeatable: true }, async () => {
+      this.#answered = true;
+    });
+  }
+
+  /** Every endpoint, the one that worked last before the others. */
+  get endpoints(): readonly Endpoint[] {
+    return [this.#current, ...this.#endpoints.filter((endpoint) => endpoint !== this.#current)];
+  }
+
+  /**
+   * Connects to one endpoint and no other, and makes sure that it is of the cluster.
+   *
+   * @throws FerryError as `unary` does
+   */
+  async reach(endpoint: Endpoint, service: Service, signal: AbortSignal | undefined): Promise<Member> {
+    const round = newRound();
     for (;;) {
-      const endpoint = this.#next(round);
-      let token: string | undefined;
-      round.sent = false;
       try {
-        const client = endpoint.client(service, settings.receiveBytes);
-        await this.#ready(endpoint, client, settings.signal, round);
-        token = await this.#tokens.token(endpoint, settings.signal);
-        round.sent = true;
-        const answer = await endpoint.unary(start, client, this.#tokens.metadata(token), {
-          timeout: this.#options.commandTimeout,
-          signal: settings.signal,
-        });
-        this.#answered = true;
-        return answer;
+        return await this.#reach(endpoint, service, { signal: signal ?? this.signal }, round);
       } catch (thrown) {
-        if (failureOf(thrown)?.reason === 'invalid-token' && token !== undefined && !renewed) {
-          renewed = true;
-          this.#tokens.forget(token);
-        } else await this.#passOver(endpoint, thrown, round, settings);
+        if (!this.#renews(thrown, round)) throw thrown;
       }
     }
   }
 
-  /** The endpoint that works, and the metadata of a call, for a stream of the Maintenance service. */
-  async open(signal: AbortSignal | undefined): Promise<{ endpoint: Endpoint; client: Client; metadata: Metadata }> {
-    await this.unary('Maintenance', typed('status', {}), { signal, repeatable: true });
-    const endpoint = this.#current;
-    const token = await this.#tokens.token(endpoint, signal);
-    return { endpoint, client: endpoint.client('Maintenance'), metadata: this.#tokens.metadata(token) };
+  /** Makes one call to one member, and holds its answer against the cluster's identity. */
+  async ask<T>(
+    { endpoint, client, metadata }: Member,
+    start: StartCall<T>,
+    { signal, agreed = false }: Pick<CallSettings, 'signal' | 'agreed'>,
+  ): Promise<T> {
+    const before = this.#identity.told;
+    const timeout = this.#options.commandTimeout;
+    const answer = await endpoint.unary(start, client, metadata, { timeout, signal: signal ?? this.signal });
+    const header = headerIn(answer);
+    if (header !== undefined) {
+      const list = (again: boolean) => this.#listMembers({ endpoint, client, metadata }, again, signal);
+      await this.#identity.accept({ header, address: endpoint.address, before, agreed }, list);
+    }
+    this.#answered = true;
+    return answer;
   }
 
   close(): void {
     for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  async #onAny<T>(service: Service, settings: CallSettings, use: (member: Member, own: CallSettings) => Promise<T>): Promise<T> {
+    const round = newRound();
+    const own = { ...settings, signal: settings.signal ?? this.signal };
+    for (;;) {
+      const endpoint = this.#next(round);
+      try {
+        const member = await this.#reach(endpoint, service, own, round);
+        round.sent = true;
+        return await use(member, own);
+      } catch (thrown) {
+        if (!this.#renews(thrown, round)) await this.#passOver(endpoint, thrown, round, own);
+      }
+    }
+  }
+
+  async #reach(endpoint: Endpoint, service: Service, settings: Omit<CallSettings, 'repeatable'>, round: Round): Promise<Member> {
+    round.sent = false;
+    const client = endpoint.client(service, settings.receiveBytes);
+    await this.#ready(endpoint, client, settings.signal, round);
+    round.token = await this.#tokens.token(endpoint, settings.signal);
+    const member = { endpoint, client, metadata: this.#tokens.metadata(round.token) };
+    while (!endpoint.isProven(client)) await this.#prove(member, settings.signal);
+    return member;
+  }
+
+  /** Looks whose cluster answers over the client's present connection, as far as the user may ask. */
+  async #prove(member: Member, signal: AbortSignal | undefined): Promise<void> {
+    const { endpoint, client } = member;
+    const generation = endpoint.generation(client);
+    for (const probe of PROBES) {
+      try {
+        await this.ask(member, probe, { signal });
+        break;
+      } catch (thrown) {
+        const reason = reasonOf(thrown);
+        if (reason !== 'permission-denied' && reason !== 'not-supported') throw thrown;
+      }
+    }
+    endpoint.prove(client, generation);
+  }
+
+  /**
+   * Asks a member that is connected besides first: one that was removed lists itself.
+   *
+   * @param again asks for the list that the members agree on, which a member without a leader cannot give
+   * @returns undefined where nobody may or can tell
+   */
+  async #listMembers(asking: Member, again: boolean, signal: AbortSignal | undefined): Promise<bigint[] | undefined> {
+    for (const endpoint of this.#endpoints) {
+      const client = endpoint === asking.endpoint ? undefined : endpoint.connectedClient();
+      const ids = client === undefined ? undefined : await this.#listedBy({ ...asking, endpoint, client }, again, signal);
+      if (ids !== undefined) return ids;
+    }
+    return this.#listedBy(asking, again, signal);
+  }
+
+  async #listedBy({ endpoint, client, metadata }: Member, again: boolean, signal: AbortSignal | undefined): Promise<bigint[] | undefined> {
+    try {
+      const limits = { timeout: this.#options.commandTimeout, signal: signal ?? this.signal };
+      const answer = await endpoint.unary(again ? LIST_AGREED : LIST_MEMBERS, client, metadata, limits);
+      return answer.length > LARGEST_MEMBER_LIST ? undefined : memberIdsIn(answer);
+    } catch (thrown) {
+      if (failureOf(thrown) === undefined) throw thrown;
+      return undefined;
+    }
+  }
+
+  /** Whether the token was refused that the call was made with: it is then fetched anew, once. */
+  #renews(thrown: unknown, round: Round): boolean {
+    if (failureOf(thrown)?.reason !== 'invalid-token' || round.token === undefined || round.renewed) return false;
+    round.renewed = true;
+    this.#tokens.forget(round.token);
+    return true;
   }
 
   /** The endpoint that worked last; after a failure the next one in order, dead ones last. */
@@ -148,4 +285,8 @@ export class Failover {
       ...hint,
     });
   }
+}
+
+function newRound(): Round {
+  return { failed: new Set(), since: undefined, sent: false, pause: FIRST_PAUSE, token: undefined, renewed: false };
 }

@@ -18,8 +18,10 @@ import type {
   ILeaseRevokeRequest,
   ILeaseTimeToLiveRequest,
   ILeaseTimeToLiveResponse,
+  IResponseHeader,
   IStatusResponse,
 } from 'etcd3';
+import { headerOf, type ResponseHeader } from '../wire/rpc.js';
 import type { StartCall } from './v3-endpoint.js';
 
 type Nothing = Readonly<Record<string, never>>;
@@ -63,4 +65,18 @@ export function raw(path: string, request: Uint8Array): StartCall<Buffer> {
 /** The identity function, in the shape grpc-js wants a serializer. */
 export function asIs<T>(message: T): Buffer & T {
   return message as Buffer & T;
+}
+
+/**
+ * The header of an answer, packed or unpacked.
+ *
+ * @returns undefined where it has none
+ * @throws FerryError `damaged` when a packed answer does not parse
+ */
+export function headerIn(answer: unknown): ResponseHeader | undefined {
+  if (Buffer.isBuffer(answer)) return headerOf(answer);
+  const { header } = answer as { readonly header?: IResponseHeader | null };
+  if (header === undefined || header === null) return undefined;
+  const { cluster_id: clusterId, member_id: memberId, revision } = header;
+  return { clusterId: BigInt(clusterId), memberId: BigInt(memberId), revision: BigInt(revision) };
 }

@@ -3,7 +3,8 @@ import { unlessAborted } from '../model/run.js';
 import type { ClusterOptions } from './options.js';
 import type { CallLimits, Endpoint } from './v3-endpoint.js';
 import { reasonOf } from './v3-errors.js';
-import { typed } from './v3-messages.js';
+import type { ClusterIdentity } from './v3-identity.js';
+import { headerIn, typed } from './v3-messages.js';
 
 /**
  * The auth token of a user: fetched when first needed, shared by all calls, fetched again when the
@@ -17,10 +18,13 @@ export class TokenKeeper {
   enabled: boolean | undefined;
   readonly #user: { readonly name: string; readonly password: string } | undefined;
   readonly #timeout: number;
+  readonly #identity: ClusterIdentity;
   #fetching: Promise<string | undefined> | undefined;
   #token: string | undefined;
 
-  constructor({ user, password, commandTimeout }: ClusterOptions) {
+  /** @param identity what the answers to logins are held against */
+  constructor({ user, password, commandTimeout }: ClusterOptions, identity: ClusterIdentity) {
+    this.#identity = identity;
     this.#user = user === undefined ? undefined : { name: user, password: password ?? '' };
     this.#timeout = commandTimeout;
   }
@@ -51,7 +55,10 @@ export class TokenKeeper {
   async #fetch(endpoint: Endpoint, limits: CallLimits): Promise<string | undefined> {
     const client = endpoint.client('Auth');
     try {
+      const before = this.#identity.told;
       const answer = await endpoint.unary(typed('authenticate', { ...this.#user }), client, new Metadata(), limits);
+      const header = headerIn(answer);
+      if (header !== undefined) await this.#identity.accept({ header, address: endpoint.address, before, agreed: false });
       this.enabled = true;
       this.#token = answer.token;
     } catch (thrown) {

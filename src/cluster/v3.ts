@@ -28,11 +28,32 @@ export interface MemberStatus {
   readonly dbSize: bigint;
 }
 
+/** What is known of a cluster: all of a member's status where the user may ask for it, else what answers told. */
+export type ClusterAbout = Partial<MemberStatus>;
+
 export interface UserAddOptions {
   /** bcrypt hash as etcd stores it. */
   readonly passwordHash?: Buffer;
   /** True for a user that can only log in by certificate. */
   readonly noPassword?: boolean;
+}
+
+export interface SnapshotOptions {
+  /** Take it also from a member that is not up to date, where no other can be reached. */
+  readonly allowStale?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** A snapshot on its way from one member. */
+export interface SnapshotStream {
+  /** The member's, before the stream was opened. */
+  readonly status: MemberStatus;
+  /** Why the member may be behind its cluster; only with `allowStale`. */
+  readonly doubt?: string;
+  /** Revision of a linearizable read that the member answered before; 0n where there is a doubt. */
+  readonly atLeast: bigint;
+  /** Blobs of the bbolt file, then its 32-byte SHA-256. */
+  readonly blobs: AsyncIterable<Buffer>;
 }
 
 /** What `LeaseTimeToLive` says; undefined where the lease is not there. */
@@ -46,20 +67,31 @@ export interface LeaseState {
 /**
  * A connection to a live v3 cluster: fail-over between endpoints, credentials, renewal of the auth
  * token. All failures are FerryErrors: `unreachable` when no endpoint answers in time,
- * `unauthorized` for refused credentials or missing permission, `compacted`, `future-revision`,
- * `no-space` (NOSPACE alarm), `failed` for the rest.
+ * `unauthorized` for refused credentials or missing permission, `other-cluster` when an answer is not
+ * of the cluster that answered first, `compacted`, `future-revision`, `no-space` (NOSPACE alarm),
+ * `not-up-to-date` (CORRUPT alarm), `failed` for the rest.
  */
 export interface V3Cluster {
   /** The endpoints, as the user may see them. */
   readonly location: string;
   /** Makes a unary call of `etcdserverpb` with an encoded request; resolves to the encoded answer. */
   call(method: RawMethod, request: Uint8Array, options?: RawCallOptions): Promise<Buffer>;
+  /** @throws FerryError with reason `permission-denied` where it is for root alone (etcd 3.6.0 to 3.6.11 and others) */
   status(signal?: AbortSignal): Promise<MemberStatus>;
-  /** The stream of `Maintenance.Snapshot`: blobs of the bbolt file, then its 32-byte SHA-256. */
-  snapshot(signal?: AbortSignal): AsyncIterable<Buffer>;
+  /**
+   * The status, or where the user may not ask for it what else tells: the header of any answer and
+   * `GET /version`. What cannot be known is absent.
+   */
+  about(signal?: AbortSignal): Promise<ClusterAbout>;
+  /**
+   * Opens a stream of `Maintenance.Snapshot` from a member that is up to date.
+   *
+   * @throws FerryError `not-up-to-date` where no endpoint leads to one, and `allowStale` is not set
+   */
+  snapshot(options?: SnapshotOptions): Promise<SnapshotStream>;
 
   /** Ids of all leases, unordered. */
-  leases(): Promise<bigint[]>;
+  leases(): Promise<BigInt64Array>;
   leaseState(id: bigint): Promise<LeaseState | undefined>;
   /** The keys attached to a lease; undefined where it is not there. */
   leaseKeys(id: bigint): Promise<Buffer[] | undefined>;

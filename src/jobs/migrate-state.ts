@@ -51,7 +51,7 @@ export async function openState(
   options: { readonly dryRun: boolean },
   run: RunContext,
 ): Promise<MigrateState> {
-  const { clusterId, revision } = await of.cluster.status();
+  const { clusterId = 0n, revision = 0n } = await of.cluster.about(run.signal);
   const header = headerOf(place, of.source, clusterId);
   const path = place.path ?? join(place.directory, `migrate-${header.source}-${header.target}-${header.work.slice(0, 8)}.state`);
   const found = await readState(path);

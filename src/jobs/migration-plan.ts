@@ -129,7 +129,7 @@ async function sizeOfTarget({ to }: MigrateOptions, run: RunContext): Promise<bi
   run.signal.throwIfAborted();
   const cluster = await connectV3(await clusterOptions(to.live.endpoints, to.live.connection), run.signal);
   try {
-    return (await cluster.status()).dbSize;
+    return (await cluster.about(run.signal)).dbSize;
   } finally {
     await cluster.close();
   }

@@ -3,11 +3,10 @@ import type { V3Cluster } from '../cluster/v3.js';
 import { connectV3 } from '../cluster/v3-connect.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
-import { closing, delegate, type Source, type SourceInfo } from '../model/source.js';
+import { closing, type Source } from '../model/source.js';
 import { openLiveV2, streamLiveV2 } from '../readers/live-v2.js';
 import { openLiveV3 } from '../readers/live-v3.js';
-import { spoolSnapshot } from '../readers/live-v3-snapshot.js';
-import { openSnapshotFile } from '../readers/snapshot-file.js';
+import { openLiveSnapshot } from '../readers/live-v3-snapshot.js';
 import { clusterOptions } from './connection.js';
 import type { SourceRequest } from './source.js';
 
@@ -31,43 +30,29 @@ export async function openLive(request: SourceRequest, endpoints: readonly strin
 async function openV3(request: SourceRequest, cluster: V3Cluster, run: RunContext): Promise<Source> {
   if (request.includeHidden !== undefined) throw new FerryError('usage', '--include-hidden is for v2', { hint: 'Give --api v2.' });
   if (request.via === 'snapshot') return openViaSnapshot(request, cluster, run);
-  const { selection, revision, limitRate } = request;
+  const { selection, revision, limitRate, allowStale } = request;
+  if (allowStale === true) {
+    throw new FerryError('usage', '--allow-stale is for --via snapshot', { hint: 'A read by ranges always asks the leader.' });
+  }
   return openLiveV3(
     { cluster, selection, ...(revision === undefined ? {} : { revision }), ...(limitRate === undefined ? {} : { limitRate }) },
     run,
   );
 }
 
-/** The cluster's whole backend, spooled and read as the file it is: no compaction can disturb it. */
-async function openViaSnapshot(request: SourceRequest, cluster: V3Cluster, run: RunContext): Promise<Source> {
-  const { selection, revision, tmpDir, limitRate } = request;
+function openViaSnapshot(request: SourceRequest, cluster: V3Cluster, run: RunContext): Promise<Source> {
+  const { selection, revision, tmpDir, limitRate, allowStale } = request;
   if (limitRate !== undefined) throw new FerryError('usage', '--limit-rate is for --via range');
-  const { clusterId, memberId, version } = await cluster.status();
-  const bytes = await spoolSnapshot(cluster, tmpDir, run);
-  try {
-    const source = await openSnapshotFile(
-      bytes,
-      // Its hash was checked as it came.
-      { location: cluster.location, selection, tmpDir, kind: 'live', hash: 'unchecked', ...(revision === undefined ? {} : { revision }) },
-      run,
-    );
-    return described(source, { clusterId, memberId, serverVersion: version });
-  } catch (thrown) {
-    await bytes.close();
-    throw thrown;
-  }
+  const given = { ...(revision === undefined ? {} : { revision }), ...(allowStale === undefined ? {} : { allowStale }) };
+  return openLiveSnapshot({ cluster, selection, tmpDir, ...given }, run);
 }
 
 async function openV2(request: SourceRequest, cluster: V2Cluster, run: RunContext): Promise<Source> {
-  const { selection, includeHidden, tmpDir, revision, via, limitRate } = request;
+  const { selection, includeHidden, tmpDir, revision, via, limitRate, allowStale } = request;
   if (revision !== undefined) throw new FerryError('usage', '--revision is for v3: a v2 store keeps no past states');
   if (via !== undefined) throw new FerryError('usage', '--via is for v3');
+  if (allowStale === true) throw new FerryError('usage', '--allow-stale is for v3: a v2 tree is read by quorum');
   if (limitRate !== undefined) throw new FerryError('usage', '--limit-rate is for v3: a v2 tree comes as one answer');
   if (request.once === true && includeHidden === undefined) return streamLiveV2({ cluster, selection }, run);
   return openLiveV2({ cluster, selection, tmpDir, ...(includeHidden === undefined ? {} : { includeHidden }) }, run);
-}
-
-/** The same source, with something more known of it. */
-function described(source: Source, more: Partial<SourceInfo>): Source {
-  return { ...delegate(source), info: { ...source.info, ...more } };
 }

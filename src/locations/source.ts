@@ -23,6 +23,8 @@ export interface SourceRequest {
   /** Read at this revision instead of the latest. */
   readonly revision?: bigint;
   readonly via?: 'range' | 'snapshot';
+  /** Take a snapshot also from a member that may be behind its cluster. */
+  readonly allowStale?: boolean;
   /** Bytes per second, for a live source. */
   readonly limitRate?: number;
   /** Largest record to accept from an archive, in bytes. */
@@ -114,6 +116,7 @@ const MEANT_FOR: readonly (readonly [flag: string, field: keyof SourceRequest, k
   ['api', 'api', ['live', 'data-dir']],
   ['revision', 'revision', ['live', 'data-dir', 'snapshot-file']],
   ['via', 'via', ['live']],
+  ['allow-stale', 'allowStale', ['live']],
   ['limit-rate', 'limitRate', ['live']],
   ['include-hidden', 'includeHidden', ['live']],
   ['wal-dir', 'walDir', ['data-dir']],

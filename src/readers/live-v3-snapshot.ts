@@ -1,10 +1,14 @@
 import { type FileHandle, statfs } from 'node:fs/promises';
-import type { V3Cluster } from '../cluster/v3.js';
+import type { SnapshotStream, V3Cluster } from '../cluster/v3.js';
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
+import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
+import { delegate, type KeySelection, type Source } from '../model/source.js';
 import { openUnnamed } from '../sort/temporary.js';
+import { EtcdBackend } from '../wire/backend.js';
 import { type PassingHash, passingSha256 } from '../wire/sha256-apart.js';
+import { openBackend } from './snapshot-file.js';
 
 /** The SHA-256 that etcd sends after the file (v3rpc/maintenance.go). */
 const TRAILER = 32;
@@ -12,27 +16,87 @@ const TRAILER = 32;
 const SECTOR = 512;
 const WRITE_BYTES = 1 << 20;
 
+/** A snapshot that was taken, and of whom. */
+export interface TakenSnapshot extends Pick<SnapshotStream, 'status' | 'doubt' | 'atLeast'> {
+  /** Its space is freed when it is closed. */
+  readonly bytes: ByteSource;
+}
+
+export interface LiveSnapshotOptions {
+  readonly cluster: V3Cluster;
+  readonly selection: KeySelection;
+  /** The revision to read at; the latest unless given. */
+  readonly revision?: bigint;
+  /** Takes it also from a member that may be behind its cluster, and notes that. */
+  readonly allowStale?: boolean;
+  /** An existing directory for the snapshot, and for what does not fit into memory. */
+  readonly tmpDir: string;
+}
+
+/**
+ * Reads a live cluster's whole backend, spooled, as the file it is: no compaction can disturb it.
+ *
+ * @throws FerryError as `spoolSnapshot` and `openSnapshotFile` do; `not-up-to-date` when the snapshot
+ *   is older than what its member had told before
+ */
+export async function openLiveSnapshot(options: LiveSnapshotOptions, run: RunContext): Promise<Source> {
+  const { cluster, selection, revision, tmpDir, allowStale } = options;
+  const { bytes, status, doubt, atLeast } = await spoolSnapshot(cluster, tmpDir, run, allowStale);
+  try {
+    const backend = await EtcdBackend.open(bytes);
+    if (backend.revision < atLeast) throw tooOld(cluster.location, backend.revision, atLeast);
+    const file = { location: cluster.location, selection, tmpDir, ...(revision === undefined ? {} : { revision }) };
+    // Its hash was checked as it came.
+    const source = await openBackend(bytes, backend, { ...file, kind: 'live', hash: 'unchecked' }, run);
+    const { clusterId, memberId, version } = status;
+    const notes = doubt === undefined ? [] : [staleNote(doubt, cluster.location)];
+    source.notes.merge(notes);
+    const info = { ...source.info, clusterId, memberId, serverVersion: version };
+    return { ...delegate(source), info: notes.length === 0 ? info : { ...info, lastingNotes: notes } };
+  } catch (thrown) {
+    await bytes.close();
+    throw thrown;
+  }
+}
+
+function tooOld(location: string, revision: bigint, atLeast: bigint): FerryError {
+  return new FerryError('not-up-to-date', `${location}: the snapshot ends at revision ${revision}, and ${atLeast} had been told before`, {
+    hint: 'Does one address lead to several members? Name that of one member, and try again.',
+  });
+}
+
+function staleNote(doubt: string, location: string): Note {
+  return {
+    code: 'member-not-up-to-date',
+    message: `the snapshot is of a member that ${doubt}: it may lack what its cluster had acknowledged`,
+    count: 1,
+    examples: [location],
+    lossy: false,
+  };
+}
+
 /**
  * Takes a cluster's snapshot into a temporary file that has no name: what `etcdctl snapshot save`
  * would write, trailer included. The file is believed only when the trailer says that it is whole.
  *
- * @returns the file; its space is freed when it is closed
+ * @param allowStale takes it also from a member that may be behind its cluster
  * @throws FerryError `damaged` when the stream ended early or differs from its trailer, `no-space`
  *   when `tmpDir` has less room than the backend is large, `unauthorized` where authentication is on
  *   and the user is not root, and as V3Cluster does
  */
-export async function spoolSnapshot(cluster: V3Cluster, tmpDir: string, run: RunContext): Promise<ByteSource> {
-  const { dbSize } = await cluster.status();
-  await checkRoom(tmpDir, dbSize);
+export async function spoolSnapshot(cluster: V3Cluster, tmpDir: string, run: RunContext, allowStale = false): Promise<TakenSnapshot> {
+  const { blobs, ...taken } = await cluster.snapshot({ signal: run.signal, allowStale });
+  const dbSize = Number(taken.status.dbSize);
+  await checkRoom(tmpDir, taken.status.dbSize);
   const file = await openSpool(tmpDir);
   try {
-    await using spool = new Spool(file, Number(dbSize));
-    for await (const blob of cluster.snapshot(run.signal)) {
+    await using spool = new Spool(file, dbSize);
+    for await (const blob of blobs) {
       await spool.add(blob);
-      run.progress({ phase: 'reading', records: 0, bytes: spool.size, totalBytes: Number(dbSize) });
+      run.progress({ phase: 'reading', records: 0, bytes: spool.size, totalBytes: dbSize });
     }
     await spool.finish(cluster.location);
-    return sourceOf(file, `snapshot of ${cluster.location}`, spool.size);
+    return { ...taken, bytes: sourceOf(file, `snapshot of ${cluster.location}`, spool.size) };
   } catch (thrown) {
     await file.close();
     throw FerryError.from(thrown, `taking a snapshot into ${tmpDir}`);

@@ -1,4 +1,4 @@
-import type { V3Cluster } from '../cluster/v3.js';
+import type { ClusterAbout, V3Cluster } from '../cluster/v3.js';
 import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
 import { NoteBook } from '../model/note.js';
@@ -50,13 +50,12 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
   const startedAt = Date.now();
   const reader = new PageReader(cluster, ranges, options.revision ?? 0n, settings);
   const first = await reader.first();
-  const status = await cluster.status();
-  const { clusterId, memberId, revision } = first?.header ?? status;
-  const pinned = options.revision ?? revision;
+  const about = { ...(await cluster.about()), ...first?.header };
+  const pinned = options.revision ?? about.revision ?? 0n;
   await leases.list();
   const info: SourceInfo = {
     ...{ kind: 'live', api: 'v3', order: 'key', location: cluster.location },
-    ...{ revision: pinned, clusterId, memberId, serverVersion: status.version, startedAt, selection, isSelectionKnown: true },
+    ...{ revision: pinned, ...idsOf(about), startedAt, selection, isSelectionKnown: true },
     ...(await estimate(cluster, ranges, pinned, first?.count ?? 0n)),
   };
   return {
@@ -65,7 +64,7 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
     leases: () => leases.read(signal),
     auth: async () => {
       const data = await cluster.authData();
-      if (data === undefined) notes.add('auth-not-read', 'users and roles were left out: the user given may not list them');
+      if (data === undefined) notes.add('auth-not-read', 'users and roles were left out: the server does not list them for this user');
       return data;
     },
     records: () => records(reader, leases, pinned, signal),
@@ -87,6 +86,14 @@ async function* records(reader: PageReader, leases: LeaseBook, revision: bigint,
       cause: thrown.cause,
     });
   }
+}
+
+function idsOf({ clusterId, memberId, version }: ClusterAbout): Partial<SourceInfo> {
+  return {
+    ...(clusterId === undefined ? {} : { clusterId }),
+    ...(memberId === undefined ? {} : { memberId }),
+    ...(version === undefined ? {} : { serverVersion: version }),
+  };
 }
 
 /** Number of records, from the counts of all ranges; the first range's is known already. */

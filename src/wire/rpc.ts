@@ -124,6 +124,56 @@ export function decodeDeleteRangeResponse(bytes: Buffer, start = 0, end = bytes.
   return answer;
 }
 
+/**
+ * The header of any answer of etcd's API: field 1 of each (rpc.proto).
+ *
+ * @returns undefined where the answer has none
+ * @throws FerryError `damaged` when it does not parse
+ */
+export function headerOf(bytes: Buffer): ResponseHeader | undefined {
+  const c = cursor(bytes);
+  while (c.at < c.end) {
+    const tag = readVarint(c);
+    if (tag === 0x0a) return readHeader(c);
+    skipUnknown(c, tag);
+  }
+  return undefined;
+}
+
+/**
+ * The ids in a MemberListResponse (members = 2, Member.ID = 1); a gRPC proxy lists itself without one.
+ *
+ * @throws FerryError `damaged` when it does not parse
+ */
+export function memberIdsIn(bytes: Buffer): bigint[] {
+  return Array.from(nestedIds(bytes), (id) => BigInt.asUintN(64, id)).filter((id) => id !== 0n);
+}
+
+/**
+ * The ids in a LeaseLeasesResponse (leases = 2, LeaseStatus.ID = 1).
+ *
+ * @throws FerryError `damaged` when it does not parse
+ */
+export function leaseIdsIn(bytes: Buffer): BigInt64Array {
+  return nestedIds(bytes);
+}
+
+/**
+ * The names in an AuthUserListResponse or AuthRoleListResponse (users or roles = 2).
+ *
+ * @throws FerryError `damaged` when it does not parse
+ */
+export function namesIn(bytes: Buffer): string[] {
+  const names: string[] = [];
+  const c = cursor(bytes);
+  while (c.at < c.end) {
+    const tag = readVarint(c);
+    if (tag === 0x12) names.push(readBytes(c).toString());
+    else skipUnknown(c, tag);
+  }
+  return names;
+}
+
 function decodeResult(bytes: Buffer, start: number, end: number): OperationResult {
   const c = cursor(bytes, start, end);
   let result: OperationResult = { kind: 'put' };
@@ -152,6 +202,32 @@ function readHeader(c: Cursor): ResponseHeader {
   }
   c.at = inner.end;
   return header;
+}
+
+/** Field 1, a number, of every message in field 2; 0 where it is absent. */
+function nestedIds(bytes: Buffer): BigInt64Array {
+  const ids = new BigInt64Array(countOf(bytes, 0, bytes.length, 0x12));
+  const c = cursor(bytes);
+  let n = 0;
+  while (c.at < c.end) {
+    const tag = readVarint(c);
+    if (tag === 0x12) ids[n++] = firstNumber(c);
+    else skipUnknown(c, tag);
+  }
+  return ids;
+}
+
+/** Reads a message and gives its field 1, a number. */
+function firstNumber(c: Cursor): bigint {
+  const inner = cursor(c.bytes, 0, enter(c));
+  let found = 0n;
+  for (inner.at = c.at; inner.at < inner.end; ) {
+    const tag = readVarint(inner);
+    if (tag === 0x08) found = readInt64(inner);
+    else skipUnknown(inner, tag);
+  }
+  c.at = inner.end;
+  return found;
 }
 
 /** Number of fields with this tag, so that arrays are made once and no larger than the bytes allow. */

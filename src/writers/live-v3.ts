@@ -219,6 +219,6 @@ class Restore {
   /** The newest revision any answer told; a source without records has asked nothing. */
   async #revision(): Promise<bigint> {
     if (this.#target.revision > 0n) return this.#target.revision;
-    return (await tryAgain(() => this.#cluster.status(), this.#run.signal)).revision;
+    return (await tryAgain(() => this.#cluster.about(this.#run.signal), this.#run.signal)).revision ?? 0n;
   }
 }

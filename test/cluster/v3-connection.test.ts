@@ -71,7 +71,7 @@ for (const etcd of etcdVersions()) {
       const taken = await failure(cluster.leaseGrant(id, 600n));
       expect([taken.code, reasonOf(taken)]).toEqual(['in-the-way', 'already-exists']);
       const chosen = await cluster.leaseGrant(0n, 600n);
-      expect((await cluster.leases()).toSorted()).toEqual([id, chosen.id].toSorted());
+      expect(Array.from(await cluster.leases()).toSorted()).toEqual([id, chosen.id].toSorted());
       expect(await cluster.leaseState(id)).toMatchObject({ grantedTtl: 600n });
       await cluster.leaseRevoke(id);
       await cluster.leaseRevoke(id);

@@ -1,6 +1,7 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { V3Cluster } from '../../src/cluster/v3.js';
 import { connectV3 } from '../../src/cluster/v3-connect.js';
@@ -36,7 +37,7 @@ for (const etcd of etcdVersions()) {
     });
 
     test('is a snapshot file that etcd itself takes, and leaves no name behind', async () => {
-      const snapshot = await spoolSnapshot(cluster, dir, quietRun());
+      const { bytes: snapshot } = await spoolSnapshot(cluster, dir, quietRun());
       expect(readdirSync(dir)).toEqual([]);
       expect(snapshot.size % 512).toBe(32);
       const path = join(dir, 'taken.db');
@@ -87,14 +88,12 @@ for (const etcd of etcdVersions()) {
 
     test('a stream that ends early, or was changed, is not believed', async () => {
       const blobs: Buffer[] = [];
-      for await (const blob of cluster.snapshot()) blobs.push(blob);
+      const whole = await cluster.snapshot();
+      for await (const blob of whole.blobs) blobs.push(blob);
       const faked = (change: (all: Buffer[]) => Buffer[]): V3Cluster =>
         Object.assign(Object.create(cluster) as V3Cluster, {
           location: 'fake',
-          status: () => cluster.status(),
-          snapshot: async function* () {
-            yield* change(blobs);
-          },
+          snapshot: async () => ({ ...whole, blobs: Readable.from(change(blobs)) }),
         });
       expect(
         (
@@ -104,7 +103,7 @@ for (const etcd of etcdVersions()) {
               dir,
               quietRun(),
             )
-          ).read(0, 16)
+          ).bytes.read(0, 16)
         ).length,
       ).toBe(16);
       const early = await failure(
@@ -135,6 +134,6 @@ for (const etcd of etcdVersions()) {
 }
 
 test('a temporary directory that is not there', async () => {
-  const cluster = { status: async () => ({ dbSize: 1n }) } as V3Cluster;
+  const cluster = { snapshot: async () => ({ status: { dbSize: 1n }, atLeast: 0n, blobs: Readable.from([]) }) } as unknown as V3Cluster;
   expect((await failure(spoolSnapshot(cluster, join(dir, 'none'), quietRun()))).code).toBe('not-found');
 });
