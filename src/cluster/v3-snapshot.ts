@@ -37,7 +37,7 @@ interface Candidate {
 export async function openSnapshot(calls: Failover, stallTimeout: number, options: SnapshotOptions): Promise<SnapshotStream> {
   const { allowStale = false, signal = calls.signal } = options;
   // Waits, as every call does, until one endpoint can be used.
-  await calls.connect(signal);
+  await calls.unary('Maintenance', typed('status', {}), { signal, repeatable: true });
   const { member, status, doubt, atLeast } = await choose(calls, allowStale, signal);
   return {
     status: memberStatus(status),
