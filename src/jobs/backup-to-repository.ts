@@ -15,6 +15,7 @@ import type { HeldLock } from '../storage/repository-lock.js';
 import { summaryOfAccount } from '../storage/stored-summary.js';
 import { againWhenCompacted } from './again.js';
 import type { BackupReport } from './backup.js';
+import { soundRecords } from './sound-records.js';
 import { unchangedSince } from './unchanged.js';
 
 /** A new archive in a repository. */
@@ -160,5 +161,5 @@ function pack(
   { from, compress, toolVersion }: RepositoryBackupOptions,
   run: RunContext,
 ): Promise<ArchiveAccount> {
-  return packArchive(source, sink, { compress, toolVersion, options: from.via === undefined ? {} : { via: from.via } }, run);
+  return packArchive(soundRecords(source), sink, { compress, toolVersion, options: from.via === undefined ? {} : { via: from.via } }, run);
 }

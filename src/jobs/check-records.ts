@@ -7,17 +7,12 @@ import type { RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
 import { LeaseIds } from '../model/lease-ids.js';
 import { type Note, NoteBook } from '../model/note.js';
-import type { Api, RecordOrder } from '../model/source.js';
 import { isUnder } from '../model/tree-path.js';
-import { decodeRevisionKey, REVISION_KEY_BYTES } from '../wire/revision-key.js';
 import { type Entry, entriesOf } from './entries.js';
+import { problemOf, type RecordRules } from './record-problems.js';
 
 /** What records are held to. */
-export interface CheckOptions {
-  readonly api: Api;
-  readonly order: RecordOrder;
-  /** Of the source: no record is newer. */
-  readonly revision: bigint;
+export interface CheckOptions extends RecordRules {
   /** Opens what Kubernetes encrypted. */
   readonly encryption?: Encryption;
 }
@@ -107,21 +102,12 @@ export class RecordChecker {
   }
 
   #problemOf(entry: Entry, bytes: Buffer, start: number): string | undefined {
-    const { api, order, revision } = this.#options;
-    const { key, created, modified } = entry;
-    if (key.length === 0) return 'has no key';
-    if (order === 'revision') return this.#changeProblem(entry, bytes, start);
-    if (modified < created) return `was created at ${created} and modified at ${modified}, before`;
-    if (modified > revision)
-      return `was modified at ${modified}, after the ${api === 'v2' ? 'index' : 'revision'} ${revision} of its source`;
+    const { api, order } = this.#options;
+    const problem = problemOf(entry, this.#options, bytes, start);
+    if (problem !== undefined || order === 'revision') return problem;
     if (api === 'v2') return this.#nodeProblem(entry);
     this.#noteLease(entry);
-    return this.#keyProblem(entry);
-  }
-
-  #keyProblem({ created, version }: Entry): string | undefined {
-    if (created < 1n) return `has the create revision ${created}`;
-    return version < 1n ? `has the version ${version}` : undefined;
+    return undefined;
   }
 
   /** A source may not have been allowed to tell of a lease. */
@@ -133,23 +119,11 @@ export class RecordChecker {
     });
   }
 
-  /** A change of a history: its KeyValue, or the key alone where it was deleted. */
-  #changeProblem({ created, modified, version, value, lease }: Entry, bytes: Buffer, start: number): string | undefined {
-    const isDeletion = bytes[start + REVISION_KEY_BYTES] === 0x74;
-    const { main } = decodeRevisionKey(bytes.subarray(start, start + REVISION_KEY_BYTES));
-    if (main > this.#options.revision) return `was changed at ${main}, after the revision ${this.#options.revision} of its source`;
-    if (isDeletion) return value.length > 0 || lease !== 0n ? 'was deleted, and has a value or a lease' : undefined;
-    if (modified !== main) return `has the mod revision ${modified} in the change of ${main}`;
-    if (created > modified || created < 1n) return `was created at ${created} and modified at ${modified}`;
-    return version < 1n ? `has the version ${version}` : undefined;
-  }
-
   /** In tree order a directory stands right before all that is in it; what was not chosen may be missing. */
   #nodeProblem(node: Entry): string | undefined {
     while (this.#parents.length > 0 && !isUnder(node.key, (this.#parents.at(-1) as Entry).key)) this.#parents.pop();
     const parent = this.#parents.at(-1);
     this.#parents.push(node);
-    if (node.dir && node.value.length > 0) return 'is a directory and has a value';
     return parent?.dir === false ? `is below ${showKey(parent.key)}, which is no directory` : undefined;
   }
 

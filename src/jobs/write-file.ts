@@ -5,6 +5,7 @@ import type { ByteSink } from '../model/bytes.js';
 import type { RunContext } from '../model/run.js';
 import type { Source } from '../model/source.js';
 import { type WriteSnapshotOptions, type WriteSnapshotReport, writeSnapshotFile } from '../writers/snapshot-file.js';
+import { soundRecords } from './sound-records.js';
 
 /** How an archive is written. */
 export interface ArchiveOptions {
@@ -23,7 +24,7 @@ export interface ArchiveOptions {
 export async function writeArchive(source: Source, target: NewFile, options: ArchiveOptions, run: RunContext): Promise<ArchiveAccount> {
   const sink = await openNewFile(target, run.signal);
   try {
-    const account = await packArchive(source, sink, options, run);
+    const account = await packArchive(soundRecords(source), sink, options, run);
     run.signal.throwIfAborted();
     await sink.finish();
     return account;
