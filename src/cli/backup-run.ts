@@ -86,13 +86,12 @@ async function backUp(run: BackupRun): Promise<BackupReport> {
 }
 
 /** What `--prune` is to keep; undefined without it. */
-async function policyOf({ args, target }: BackupRun): Promise<RetentionPolicy | undefined> {
+async function policyOf({ args }: BackupRun): Promise<RetentionPolicy | undefined> {
   const policy = await retentionPolicy(args);
   if (args.prune !== true) {
     if (policy === undefined || args.prune === false) return undefined;
     throw new FerryError('usage', 'a retention policy was given without --prune', { hint: 'Give --prune, or leave the policy away.' });
   }
-  if (target === undefined) throw new FerryError('usage', '--prune is for repositories');
   if (policy === undefined) {
     throw new FerryError('usage', '--prune was given without a policy', { hint: 'Say what to keep, for example --keep-daily 7.' });
   }

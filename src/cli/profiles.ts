@@ -81,11 +81,18 @@ async function settingsOf(config: Config, profile: string): Promise<Settings> {
   return {
     ...(await named(config.clusters, cluster, `${place}.cluster`)),
     ...stored,
-    ...(location === undefined ? {} : { to: location }),
+    ...(location === undefined ? {} : { to: asRepository(location) }),
     ...kept,
     ...(policy === undefined ? {} : { prune: true }),
     ...own,
   };
+}
+
+/** A repository's location as one, whatever its name looks like: one that is not mounted must not be taken for a file to be made. */
+function asRepository(location: SettingValue): SettingValue {
+  if (typeof location !== 'string' || location === '' || location.endsWith('/')) return location;
+  const isBucket = location.startsWith('s3://') && !/\.(tar|tar\.age|db)$/.test(location);
+  return isBucket ? location : `${location}/`;
 }
 
 async function named(section: ReadonlyMap<string, Settings>, name: SettingValue | undefined, place: string): Promise<Settings> {

@@ -59,7 +59,11 @@ export const backupTargetOptions = {
   'skip-unchanged': { type: 'boolean', group: REPOSITORY, describe: 'Write nothing if nothing changed since the newest archive' },
 } as const satisfies OptionSet;
 
-export const repositoryOnly = ['create', 'wait', 'skip-unchanged'] as const satisfies readonly (keyof typeof backupTargetOptions)[];
+/** Flags of `backup` that only a repository has. */
+export const repositoryOnly = [
+  ...(['create', 'wait', 'skip-unchanged', 'prune'] as const),
+  ...(['keep-last', 'keep-hourly', 'keep-daily', 'keep-weekly', 'keep-monthly', 'keep-yearly', 'keep-within'] as const),
+] as const;
 
 /** Which archives of a repository a command is about. */
 export const namesOption = {

@@ -23,7 +23,7 @@ export const retentionOptions = {
   },
 } as const satisfies Readonly<Record<string, Options>>;
 
-type RetentionArguments = Partial<InferredOptionTypes<typeof retentionOptions>>;
+export type RetentionArguments = Partial<InferredOptionTypes<typeof retentionOptions>>;
 
 /**
  * The policy that the flags make; undefined where none was given.

@@ -71,7 +71,9 @@ function requireArchive(found: Found, name: string): void {
     case 'encrypted':
       return;
     case 'missing':
-      throw new FerryError('not-found', `${name}: no such file or directory`, { hint: 'Check the path.' });
+      throw new FerryError('not-found', `${name}: no such file or directory`, {
+        hint: 'Check the path, and that what it lies on is mounted.',
+      });
     case 'empty':
       throw new FerryError('damaged', `${name} is empty; an archive was expected`);
     case 'directory':

@@ -41,7 +41,10 @@ export async function detect(path: string): Promise<Found> {
 function throughFile(path: string, cause: unknown): FerryError {
   if (!path.endsWith('/'))
     return new FerryError('usage', `${path}: a part of the path is not a directory`, { hint: 'Check the path.', cause });
-  return new FerryError('usage', `${path}: is not a directory, as the slash at its end says`, { hint: 'Leave the slash away.', cause });
+  return new FerryError('usage', `${path}: is not a directory, as the slash at its end says`, {
+    hint: 'Name a directory, or leave the slash away.',
+    cause,
+  });
 }
 
 /** What the first bytes of a file or stream say it is. */

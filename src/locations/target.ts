@@ -48,7 +48,9 @@ export async function newFileKind(location: Location): Promise<NewFileKind> {
     case 'repository':
       throw new FerryError('not-found', `${path}: no such directory`, { hint });
     default:
-      throw new FerryError('usage', `${path}: the ending does not tell what to make`, { hint });
+      throw new FerryError('usage', `${path}: the ending does not tell what to make`, {
+        hint: found === 'missing' ? `${hint} If it is a repository, check that it is mounted.` : hint,
+      });
   }
 }
 

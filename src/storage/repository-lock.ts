@@ -6,6 +6,7 @@ import { hasEnded, thisProcess } from '../sort/process-owner.js';
 import { encodeLock, isInTheWay, type LockRecord, type LockRequest, parseLock } from './lock-record.js';
 import type { ObjectStore } from './object-store.js';
 
+const EMPTY = Buffer.alloc(0);
 const LOCKS = '.etcdferry/locks';
 const REFRESH = 60_000;
 /** A lock not refreshed for so long is dead, in milliseconds by the store's own clock. */
@@ -60,18 +61,36 @@ async function tryLock(store: ObjectStore, request: LockRequest, options: LockOp
   const mine: LockRecord = { id: randomUUID(), request, doing: options.doing, owner, since: Date.now(), held: false };
   const name = nameOf(mine.id);
   try {
-    await store.put(name, encodeLock(mine));
+    const isEmpty = await putLock(store, mine);
     const rival = await settle(store, mine, run);
     if (rival !== undefined) {
       await store.delete(name);
       return rival;
     }
-    const held = new Held(store, { ...mine, held: true });
+    const held = new Held(store, name, { request, bytes: isEmpty ? EMPTY : encodeLock({ ...mine, held: true }) });
     await held.start();
     return held;
   } catch (thrown) {
     await store.delete(name).catch(() => {});
     throw thrown;
+  }
+}
+
+/**
+ * Writes a lock that is asked for. On a full disk an exclusive one is empty, which takes no space, and is read by others
+ * as an exclusive one that is held: who comes to free space must not need any.
+ *
+ * @returns whether it is empty
+ */
+async function putLock(store: ObjectStore, lock: LockRecord): Promise<boolean> {
+  const name = nameOf(lock.id);
+  try {
+    await store.put(name, encodeLock(lock));
+    return false;
+  } catch (thrown) {
+    if (lock.request.kind !== 'exclusive' || FerryError.from(thrown).code !== 'no-space') throw thrown;
+    await store.put(name, EMPTY);
+    return true;
   }
 }
 
@@ -112,20 +131,21 @@ function isOlder(a: LockRecord, b: LockRecord): boolean {
 
 class Held implements HeldLock {
   readonly #store: ObjectStore;
-  readonly #lock: LockRecord;
+  readonly #name: string;
+  readonly #bytes: Buffer;
+  readonly request: LockRequest;
   readonly #lost = new AbortController();
   #timer: NodeJS.Timeout | undefined;
   #refreshed = performance.now();
   #underway: Promise<void> = Promise.resolve();
   heldAt = 0;
 
-  constructor(store: ObjectStore, lock: LockRecord) {
+  /** @param lock with its bytes, which are written again and again */
+  constructor(store: ObjectStore, name: string, lock: { readonly request: LockRequest; readonly bytes: Buffer }) {
     this.#store = store;
-    this.#lock = lock;
-  }
-
-  get request(): LockRequest {
-    return this.#lock.request;
+    this.#name = name;
+    this.#bytes = lock.bytes;
+    this.request = lock.request;
   }
 
   get signal(): AbortSignal {
@@ -133,8 +153,8 @@ class Held implements HeldLock {
   }
 
   async start(): Promise<void> {
-    await this.#store.put(nameOf(this.#lock.id), encodeLock(this.#lock));
-    this.heldAt = (await this.#store.list(LOCKS)).find(({ name }) => name === `${this.#lock.id}.json`)?.modifiedAt ?? 0;
+    await this.#store.put(this.#name, this.#bytes);
+    this.heldAt = (await this.#store.list(LOCKS)).find(({ name }) => this.#name.endsWith(`/${name}`))?.modifiedAt ?? 0;
     this.#refreshed = performance.now();
     this.#timer = setInterval(() => this.#refresh(), REFRESH);
     this.#timer.unref();
@@ -142,14 +162,14 @@ class Held implements HeldLock {
 
   async check(): Promise<void> {
     this.signal.throwIfAborted();
-    if ((await this.#store.get(nameOf(this.#lock.id))) === undefined) this.#lose();
+    if ((await this.#store.get(this.#name)) === undefined) this.#lose();
     this.signal.throwIfAborted();
   }
 
   async release(): Promise<void> {
     clearInterval(this.#timer);
     await this.#underway;
-    await this.#store.delete(nameOf(this.#lock.id));
+    await this.#store.delete(this.#name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -164,10 +184,9 @@ class Held implements HeldLock {
   }
 
   async #refreshNow(): Promise<void> {
-    const name = nameOf(this.#lock.id);
     // One that others took for dead and cleared away is not put back.
-    if ((await this.#store.get(name)) === undefined) return this.#lose();
-    await this.#store.put(name, encodeLock(this.#lock));
+    if ((await this.#store.get(this.#name)) === undefined) return this.#lose();
+    await this.#store.put(this.#name, this.#bytes);
     this.#refreshed = performance.now();
   }
 

@@ -6,6 +6,7 @@ import { kindsOf, type SettingKeys } from '../../src/cli/config-values.js';
 import { connectionOptions } from '../../src/cli/options.js';
 import { applyProfile, chosenProfiles } from '../../src/cli/profiles.js';
 import { retentionOptions } from '../../src/cli/retention-options.js';
+import { parseLocation } from '../../src/locations/parse.js';
 import { temporaryDirectory } from '../support/temp.js';
 
 const directory = temporaryDirectory();
@@ -77,6 +78,20 @@ describe('a profile', () => {
       ETCDCTL_PASSWORD: 'hidden',
     });
     expect(warnings).toEqual([]);
+  });
+
+  test.each([
+    ['/backup/etcd', '/backup/etcd/'],
+    ['/backup/etcd/', '/backup/etcd/'],
+    ['backup', 'backup/'],
+    ['/backup/old.tar', '/backup/old.tar/'],
+    ['s3://bucket', 's3://bucket'],
+    ['s3://bucket/etcd', 's3://bucket/etcd'],
+    ['s3://bucket/etcd.tar', 's3://bucket/etcd.tar/'],
+  ])('takes the location of a repository for one, whatever it looks like: %s', async (location, to) => {
+    const { args } = await applyProfile(await configOf(PROD.replace('s3://bucket/etcd', location)), 'prod', {}, {});
+    expect(args.to).toBe(to);
+    expect(parseLocation(to)).toMatchObject({ ending: 'repository' });
   });
 
   test.each<[string, Record<string, unknown>, Record<string, string>, Record<string, unknown>, Record<string, string | undefined>]>([

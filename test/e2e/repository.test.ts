@@ -225,6 +225,33 @@ test('a directory is made with --create, and only then', async () => {
   expect(readdirSync(path).sort()).toEqual(['.etcdferry', ...(await listed(inDirectory, path)).map(({ file }) => file)]);
 });
 
+test('a repository that is not there is told as such, by every flag that only a repository has, and nothing is made', async () => {
+  const path = join(directory, 'not mounted');
+  const missing = /not mounted.*: no such directory/;
+  for (const flags of [
+    ['--skip-unchanged'],
+    ['--wait', '1s'],
+    ['--prune', '--keep-last', '1'],
+    ['--keep-daily', '7'],
+    ['--keep-within', '30d'],
+    ['--name', 'prod', '--skip-unchanged'],
+  ]) {
+    const result = await backup(inDirectory, path, ...flags);
+    expectOneClearLine(result, 2, missing);
+    expect(result.stderr).toMatch(/mounted/);
+  }
+  expectOneClearLine(await backup(inDirectory, `${path}/`, '--prune', '--keep-last', '1'), 2, missing);
+  const plain = await backup(inDirectory, path);
+  expectOneClearLine(plain, 2, /the ending does not tell/);
+  expect(plain.stderr).toMatch(/mounted/);
+  for (const [command = '', ...args] of [['list'], ['verify'], ['ls'], ['check-age', '--max-age', '1d'], ['prune', '--keep-last', '1']]) {
+    const result = await run(inDirectory, command, path, ...args);
+    // verify tells of what is wrong on stdout.
+    expect([result.exit, `${result.stdout}${result.stderr}`]).toEqual([2, expect.stringMatching(/no such (file or )?directory/)]);
+  }
+  expect(existsSync(path)).toBe(false);
+});
+
 test('the examples of the documentation work, as written', async () => {
   const text = readFileSync(join(import.meta.dirname, '../../docs/repositories.md'), 'utf8');
   const [example = ''] = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map((match) => match[1]);

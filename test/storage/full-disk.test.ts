@@ -1,11 +1,15 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { prune } from '../../src/jobs/prune.js';
 import { quietRun } from '../../src/model/run.js';
+import { openDirectoryStore } from '../../src/storage/directory-store.js';
 import { createFile } from '../../src/storage/file.js';
+import { Repository } from '../../src/storage/repository.js';
 import { spool } from '../../src/storage/spool.js';
 import { mountTmpfs } from '../support/mount.js';
+import { addArchive } from '../support/repository.js';
 
 /**
  * A full file system and a read-only one. To mount them takes root; without it a warning says what
@@ -49,6 +53,19 @@ describe('a full disk', () => {
     else await (await spooled).close();
     expect(readdirSync(disk)).toEqual([]);
   });
+});
+
+test('a full disk is pruned', async () => {
+  if (unmountDisk === undefined) return;
+  const repository = new Repository(await openDirectoryStore(disk, { create: false }));
+  for (const time of [1_000, 2_000, 3_000]) await addArchive(repository, 'a', time);
+  const fill = (): void => {
+    for (;;) appendFileSync(join(disk, 'other'), Buffer.alloc(4_096));
+  };
+  expect(fill).toThrow(/ENOSPC/);
+  expect(await prune(repository, { policy: { last: 1 }, dryRun: false }, quietRun())).toMatchObject({ kept: 1, removed: 2 });
+  expect((await repository.archives()).map(({ time }) => time)).toEqual([3_000]);
+  expect(readdirSync(join(disk, '.etcdferry/locks'))).toEqual([]);
 });
 
 test('a read-only file system is told as such', async () => {

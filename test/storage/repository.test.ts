@@ -2,6 +2,7 @@ import { readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { FerryError } from '../../src/errors.js';
 import { quietRun } from '../../src/model/run.js';
 import { thisProcess } from '../../src/sort/process-owner.js';
 import { openDirectoryStore } from '../../src/storage/directory-store.js';
@@ -231,6 +232,30 @@ describe('locks', () => {
     const old = new Date(Date.now() - 15 * 60_000 - 5_000);
     if (!dead) utimesSync(file, old, old);
     await (await repository.lock({ kind: 'exclusive' }, PRUNE, run)).release();
+    expect(readdirSync(join(path, '.etcdferry/locks'))).toEqual([]);
+  });
+
+  test('that are exclusive need no space on a full disk, and keep everybody out all the same', async () => {
+    const { path } = await emptyRepository();
+    const store = await openDirectoryStore(path, { create: false });
+    const put: ObjectStore['put'] = async (name, bytes) => {
+      if (bytes.length > 0) throw new FerryError('no-space', 'no space left on the device');
+      await store.put(name, bytes);
+    };
+    const [full, other] = [new Repository(storeWith(store, { put })), new Repository(store)];
+    await expect(full.lock({ kind: 'shared', name: 'a' }, BACKUP, run)).rejects.toMatchObject({ code: 'no-space' });
+    const lock = await full.lock({ kind: 'exclusive' }, PRUNE, run);
+    expect(lock.heldAt).toBeGreaterThan(Date.now() - 60_000);
+    await lock.check();
+    for (const request of [{ kind: 'exclusive' }, { kind: 'shared', name: 'a' }] as const) {
+      for (const repository of [full, other])
+        await expect(repository.lock(request, BACKUP, run)).rejects.toMatchObject({ exit: expect.any(Number) });
+      await expect(other.lock(request, BACKUP, run)).rejects.toMatchObject({ code: 'locked' });
+    }
+    await lock.release();
+    const shared = await other.lock({ kind: 'shared', name: 'a' }, BACKUP, run);
+    await expect(full.lock({ kind: 'exclusive' }, PRUNE, run)).rejects.toMatchObject({ code: 'locked' });
+    await shared.release();
     expect(readdirSync(join(path, '.etcdferry/locks'))).toEqual([]);
   });
 
