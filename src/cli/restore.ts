@@ -2,13 +2,14 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { formatKey } from '../convert/key-text.js';
 import { FerryError } from '../errors.js';
 import type { RestoreOptions, RestoreReport } from '../jobs/restore.js';
+import type { TargetInfo } from '../jobs/target-info.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { type Location, parseLocation } from '../locations/parse.js';
 import { parseRevision } from '../locations/quantity.js';
 import { harmless } from '../model/shown-text.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatDuration, plural } from './format.js';
-import { bytesField, notesJson, snapshotJson } from './json.js';
+import { bytesField, hexId, notesJson, snapshotJson } from './json.js';
 import {
   connectionOptions,
   dataDirOptions,
@@ -140,11 +141,30 @@ function summary(report: RestoreReport, milliseconds: number): string {
   if (written !== undefined) {
     const now = report.dryRun ? 'at' : 'now at';
     const revision = 'revision' in written ? `, ${now} revision ${written.revision}` : '';
-    return `${writtenText(written, source.api === 'v2' ? 'node' : 'key')}; ${harmless(report.to)}${revision} ${took}`;
+    return `${writtenText(written, source.api === 'v2' ? 'node' : 'key')}; ${harmless(report.to)}${targetText(report)}${revision} ${took}`;
   }
   if (snapshot === undefined) return harmless(report.to);
   const what = `${plural(snapshot.records, 'record')}, ${formatBytes(snapshot.bytes)}`;
   return `${report.dryRun ? 'would write' : 'wrote'} ${harmless(report.to)}: ${what}, at revision ${snapshot.revision} ${took}`;
+}
+
+/** What the target was before, as far as it was told. */
+function targetText({ target = {}, source }: RestoreReport): string {
+  const { clusterId, version, keys } = target;
+  const parts = [
+    ...(clusterId === undefined ? [] : [`cluster ${hexId(clusterId)}`]),
+    ...(version === undefined ? [] : [`etcd ${harmless(version)}`]),
+    ...(keys === undefined ? [] : [`with ${plural(keys, source.api === 'v2' ? 'file' : 'key')} there before`]),
+  ];
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
+}
+
+function targetJson({ clusterId, version, keys }: TargetInfo): object {
+  return {
+    ...(clusterId === undefined ? {} : { clusterId: hexId(clusterId) }),
+    ...(version === undefined ? {} : { version }),
+    ...(keys === undefined ? {} : { keys }),
+  };
 }
 
 /** The document that `restore --json` prints. */
@@ -161,6 +181,7 @@ function reportJson(report: RestoreReport, milliseconds: number, extra: readonly
       [source.api === 'v2' ? 'index' : 'revision']: source.revision,
     },
     to: report.to,
+    ...(report.target === undefined ? {} : { target: targetJson(report.target) }),
     ...counts,
     ...(snapshot === undefined ? {} : { snapshot: snapshotJson(snapshot, report.to) }),
     ...(report.dryRun && extra.length > 0 ? { wouldDelete: extra.map((key) => bytesField('key', key)) } : {}),

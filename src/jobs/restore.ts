@@ -5,12 +5,14 @@ import { FerryError } from '../errors.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import type { SourceRequest } from '../locations/source.js';
 import type { NewFile } from '../locations/target.js';
+import type { AuthData } from '../model/auth.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { delegate, type Source, type SourceInfo } from '../model/source.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 import { movedValues } from './moved-values.js';
 import { openProven, openProvenAsRead } from './proven-source.js';
+import type { TargetInfo } from './target-info.js';
 import { writeSnapshot } from './write-file.js';
 import { type LiveTarget, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
 
@@ -30,6 +32,8 @@ export interface RestoreReport {
   readonly source: SourceInfo;
   readonly to: string;
   readonly dryRun: boolean;
+  /** A live target as it was before. */
+  readonly target?: TargetInfo;
   /** What was written into a live cluster. */
   readonly written?: WriteReport;
   /** What was written into a snapshot file. */
@@ -55,10 +59,23 @@ export async function restore(options: RestoreOptions, run: RunContext): Promise
   try {
     const source = moved(opened, options);
     const done = 'live' in to ? await intoCluster(source, to.live, write, run) : await intoFile(source, to.snapshotFile, options, run);
-    return { source: source.info, dryRun: write.dryRun === true, ...done };
+    const authNotes = write.withAuth === true ? [] : authLeftOut(await source.auth(), source.info);
+    return { source: source.info, dryRun: write.dryRun === true, ...done, notes: [...done.notes, ...authNotes] };
   } finally {
     await opened.close();
   }
+}
+
+/** What of the source's users and roles is not written, and that the source let nobody in without them. */
+function authLeftOut(auth: AuthData | undefined, { api }: SourceInfo): Note[] {
+  const notes = new NoteBook();
+  const names = [...(auth?.users ?? []).map(({ name }) => `user ${name}`), ...(auth?.roles ?? []).map(({ name }) => `role ${name}`)];
+  const how = api === 'v3' ? '--with-auth restores them' : 'to be made again';
+  for (const example of names) notes.add('auth-left-out', `users and roles of the source are left out (${how})`, { example });
+  if (auth?.enabled === true) {
+    notes.add('auth-not-enabled', 'authentication was on in the source; it is not switched on in what is written');
+  }
+  return notes.list();
 }
 
 /** Keys that are renamed are read piece by piece, which no proof goes along with. */
@@ -82,11 +99,11 @@ type Done = Omit<RestoreReport, 'source' | 'dryRun'>;
 async function intoCluster(source: Source, target: LiveTarget, write: WriteOptions, run: RunContext): Promise<Done> {
   // A tree brings directories along for their TTLs, which were not chosen.
   const chosen = source.info.api === 'v2' ? { ...write, selection: source.info.selection } : write;
-  const { to, written } = await writeLive(source, target, chosen, run);
+  const done = await writeLive(source, target, chosen, run);
   const notes = new NoteBook();
   notes.merge(source.notes.list());
-  notes.merge(written.notes);
-  return { to, written, notes: notes.list() };
+  notes.merge(done.written.notes);
+  return { ...done, notes: notes.list() };
 }
 
 async function intoFile(source: Source, target: NewFile, options: RestoreOptions, run: RunContext): Promise<Done> {

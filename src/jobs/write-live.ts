@@ -1,4 +1,4 @@
-import { connectV2 } from '../cluster/v2.js';
+import { connectV2, type V2Cluster } from '../cluster/v2.js';
 import type { V3Cluster } from '../cluster/v3.js';
 import { connectV3 } from '../cluster/v3-connect.js';
 import type { KeyMapping } from '../convert/key-mapping.js';
@@ -7,9 +7,10 @@ import { isCompactionClock, type KeyTest, runtimeKeys } from '../kubernetes/runt
 import { type ConnectionSettings, clusterOptions } from '../locations/connection.js';
 import type { RunContext } from '../model/run.js';
 import type { KeySelection, Source } from '../model/source.js';
-import { type RestoreV2Report, restoreLiveV2 } from '../writers/live-v2.js';
+import { type RestoreV2Report, restoreLiveV2, type SeenTree } from '../writers/live-v2.js';
 import { type RestoreV3Options, type RestoreV3Report, restoreLiveV3, type WriteMemory } from '../writers/live-v3.js';
 import { holdsNothing } from '../writers/live-v3-empty.js';
+import { type TargetInfo, targetNames, v3TargetInfo } from './target-info.js';
 import { kubernetesRuns } from './target-kubernetes.js';
 
 const LEFT_ALONE = 'kubernetes-runtime-left-alone';
@@ -59,7 +60,7 @@ export async function writeLive(
   target: LiveTarget,
   options: WriteOptions,
   run: RunContext,
-): Promise<{ readonly to: string; readonly written: WriteReport }> {
+): Promise<{ readonly to: string; readonly target: TargetInfo; readonly written: WriteReport }> {
   const { api, order, location } = source.info;
   if (order === 'revision') {
     throw new FerryError('usage', `${location} holds a history, which no API can write`, {
@@ -70,13 +71,31 @@ export async function writeLive(
   const connection = await clusterOptions(target.endpoints, target.connection);
   const cluster = api === 'v2' ? connectV2(connection) : await connectV3(connection, run.signal);
   try {
-    const written = await tellingOfParts(run, (told) =>
-      'call' in cluster ? remembered(source, cluster, options, told) : restoreLiveV2(source, cluster, options, told),
+    const done = await tellingOfParts(run, (told) =>
+      'call' in cluster ? describedV3(source, cluster, options, told) : describedV2(source, cluster, options, told),
     );
-    return { to: cluster.location, written };
+    return { to: cluster.location, ...done };
   } finally {
     await cluster.close();
   }
+}
+
+type Described = { readonly target: TargetInfo; readonly written: WriteReport };
+
+async function describedV3(source: Source, cluster: V3Cluster, options: WriteOptions, run: RunContext): Promise<Described> {
+  const target = await v3TargetInfo(cluster, targetNames(source, options), run);
+  return { target, written: await remembered(source, cluster, options, run) };
+}
+
+async function describedV2(source: Source, cluster: V2Cluster, options: WriteOptions, run: RunContext): Promise<Described> {
+  const version = await cluster.version(run.signal);
+  let target: TargetInfo = version === undefined ? {} : { version };
+  const names = targetNames(source, options);
+  const onTarget = ({ clusterId, files }: SeenTree): void => {
+    target = { ...(clusterId === undefined ? {} : { clusterId }), ...target, keys: files };
+  };
+  const written = await restoreLiveV2(source, cluster, { ...options, counted: (path) => names.has(path), onTarget }, run);
+  return { target, written };
 }
 
 function remembered(source: Source, cluster: V3Cluster, options: WriteOptions, run: RunContext): Promise<RestoreV3Report> {

@@ -19,6 +19,17 @@ export interface RestoreV2Options {
   readonly tmpDir?: string;
   /** The clock, in milliseconds since the Unix epoch. */
   readonly now?: () => number;
+  /** Which files of the target `onTarget` is to be told the number of, by path; all unless given. */
+  readonly counted?: (path: Buffer) => boolean;
+  /** Told what the target's tree was before anything is written. */
+  readonly onTarget?: (seen: SeenTree) => void;
+}
+
+/** A target's tree as it was read. */
+export interface SeenTree {
+  /** Undefined where the server does not say it (2.0). */
+  readonly clusterId: bigint | undefined;
+  readonly files: number;
 }
 
 /** What was done; in a dry run, what would be done. */

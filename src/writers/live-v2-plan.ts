@@ -12,7 +12,7 @@ import type { RunContext } from '../model/run.js';
 import { compareTreePaths, isCleanPath, isHidden, isUnder } from '../model/tree-path.js';
 import { decodeNode } from '../wire/node.js';
 import { type ActionKind, encodeAction } from './live-v2-action.js';
-import type { V2ConflictRule, V2Tally } from './live-v2-options.js';
+import type { SeenTree, V2ConflictRule, V2Tally } from './live-v2-options.js';
 import { isSameNode, isSooner } from './live-v2-same.js';
 
 export interface PlanOptions {
@@ -21,6 +21,8 @@ export interface PlanOptions {
   readonly tmpDir: string;
   /** Milliseconds since the Unix epoch: what expires before is left out. */
   readonly now: number;
+  readonly counted?: ((path: Buffer) => boolean) | undefined;
+  readonly onTarget?: ((seen: SeenTree) => void) | undefined;
   readonly tally: V2Tally;
   readonly notes: NoteBook;
   readonly run: RunContext;
@@ -48,6 +50,7 @@ export async function planTree(records: AsyncIterable<RecordBatch>, options: Pla
   const tree = await readTree({ cluster, path: Buffer.alloc(0), selects: () => true, tmpDir, now }, run);
   try {
     noteClock(options, cluster.clockOffset());
+    if (options.onTarget !== undefined) options.onTarget({ clusterId: tree.clusterId, files: await countFiles(tree.spool, options) });
     const actions = await NodeSpool.create(tmpDir);
     try {
       await new Planner(actions, new TargetNodes(tree.spool.batches(), cluster, run), options).plan(records);
@@ -59,6 +62,17 @@ export async function planTree(records: AsyncIterable<RecordBatch>, options: Pla
   } finally {
     await tree.spool.close();
   }
+}
+
+async function countFiles(spool: NodeSpool, { counted = () => true }: PlanOptions): Promise<number> {
+  let files = 0;
+  for await (const batch of spool.batches()) {
+    for (let i = 0; i < batch.count; i++) {
+      const { path, dir } = decodeNode(recordAt(batch, i));
+      if (!dir && counted(path)) files++;
+    }
+  }
+  return files;
 }
 
 /** TTLs are told in what is left, so that they mean the same by any clock; what the server says of ends does not. */

@@ -11,7 +11,7 @@ import { emptyV2Tally, type RestoreV2Options, type RestoreV2Report } from './liv
 import { planTree } from './live-v2-plan.js';
 import { writeTree } from './live-v2-write.js';
 
-export type { RestoreV2Options, RestoreV2Report } from './live-v2-options.js';
+export type { RestoreV2Options, RestoreV2Report, SeenTree } from './live-v2-options.js';
 
 const DEFAULT_IN_FLIGHT = 32;
 
@@ -41,7 +41,8 @@ export async function restoreLiveV2(
   const [tally, notes] = [emptyV2Tally(), new NoteBook()];
   const directory = options.tmpDir ?? tmpdir();
   const records = mapNodes(selectWithEnds(source.records(), selection), mapping, directory, run);
-  const actions = await planTree(records, { cluster, onConflict, tmpDir: directory, now: now(), tally, notes, run });
+  const { counted, onTarget } = options;
+  const actions = await planTree(records, { cluster, onConflict, tmpDir: directory, now: now(), counted, onTarget, tally, notes, run });
   try {
     const inFlight = options.inFlight ?? DEFAULT_IN_FLIGHT;
     if (!dryRun) await writeTree(actions.batches(), { cluster, inFlight, now, tally, notes, run });

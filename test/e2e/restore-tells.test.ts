@@ -1,0 +1,133 @@
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { quietRun } from '../../src/model/run.js';
+import { createFile } from '../../src/storage/file.js';
+import { writeSnapshotFile } from '../../src/writers/snapshot-file.js';
+import { etcdferryInside, jsonOf } from '../support/cli.js';
+import { EtcdServer, etcdWithV2, newestEtcd } from '../support/etcd.js';
+import { kv, sourceOf } from '../support/source.js';
+import { temporaryDirectory } from '../support/temp.js';
+
+const directory = temporaryDirectory();
+const at = (name: string): string => join(directory, name);
+const AUTH = {
+  enabled: true,
+  users: [
+    { name: 'root', roles: ['root'], passwordHash: Buffer.from('$2a$04$x') },
+    { name: 'app', roles: ['app'], passwordHash: Buffer.from('$2a$04$y') },
+  ],
+  roles: [
+    { name: 'app', permissions: [] },
+    { name: 'root', permissions: [] },
+  ],
+};
+
+interface Told {
+  readonly target?: { readonly clusterId?: string; readonly version?: string; readonly keys?: number };
+  readonly notes: readonly {
+    readonly code: string;
+    readonly count: number;
+    readonly examples: readonly string[];
+    readonly lossy: boolean;
+  }[];
+}
+
+let server: EtcdServer;
+
+beforeAll(async () => {
+  server = await EtcdServer.start(newestEtcd());
+  for (const [name, auth] of [
+    ['auth.db', AUTH],
+    ['plain.db', { enabled: false, users: [], roles: [] }],
+  ] as const) {
+    const records = [kv('/app/a', '1'), kv('/app/b', '2'), kv('/other', '3')];
+    await writeSnapshotFile(
+      sourceOf(records, { auth }),
+      await createFile(at(name), { overwrite: false }),
+      { tmpDir: directory, withAuth: true },
+      quietRun(),
+    );
+  }
+  for (const name of ['auth', 'plain']) {
+    expect(await etcdferryInside(['backup', '--from', at(`${name}.db`), '--to', at(`${name}.tar`)])).toMatchObject({ exit: 0 });
+  }
+});
+afterAll(() => server.stop());
+
+async function restored(...args: readonly string[]): Promise<Told> {
+  const result = await etcdferryInside(['restore', ...args, '--json']);
+  expect(result.exit, result.stderr).toBe(0);
+  return jsonOf(result) as Told;
+}
+
+describe.each(['auth.tar', 'auth.db'])('users and roles of %s', (from) => {
+  const left = [
+    { code: 'auth-left-out', count: 4, examples: ['user app', 'user root', 'role app', 'role root'], lossy: false },
+    { code: 'auth-not-enabled', count: 1, lossy: false },
+  ];
+
+  test.each(['live', 'snapshot file'])('that are not written are told of (%s)', async (target) => {
+    const to = target === 'live' ? server.endpoint : at(`of-${from}.db`);
+    for (const dry of [['--dry-run'], []]) {
+      expect((await restored('--from', at(from), '--to', to, ...dry)).notes).toMatchObject(left);
+    }
+  });
+
+  test('that are written are not', async () => {
+    const { notes } = await restored('--from', at(from), '--to', at(`with-${from}.db`), '--with-auth');
+    expect(notes.filter(({ code }) => code.startsWith('auth'))).toEqual([]);
+  });
+});
+
+test.each(['plain.tar', 'plain.db'])('of %s, which has no users, nothing is told', async (from) => {
+  expect((await restored('--from', at(from), '--to', at(`of-${from}.db`))).notes).toEqual([]);
+});
+
+describe('the target as it was before', () => {
+  test('is told by a dry run and by the run, counted at the names that keys get there', async () => {
+    await using own = await EtcdServer.start(newestEtcd());
+    const [, id = ''] = /"cluster_id":(\d+)/.exec(await own.etcdctl('endpoint', 'status', '-w', 'json')) ?? [];
+    const clusterId = BigInt(id).toString(16);
+    const { version } = own.etcd;
+    for (const key of ['/copy/a', '/copy/z', '/app/x']) await own.etcdctl('put', key, '1');
+    const copied = ['--from', at('plain.tar'), '--to', own.endpoint, '--prefix', '/app/', '--map', '/app/=/copy/', '--on-conflict', 'skip'];
+    for (const [dry, keys] of [
+      [['--dry-run'], 2],
+      [[], 2],
+      [['--dry-run'], 3],
+    ] as const) {
+      const { target } = await restored(...copied, ...dry);
+      expect(target).toEqual({ clusterId, version, keys });
+    }
+    expect((await restored('--from', at('plain.tar'), '--to', own.endpoint, '--dry-run')).target).toMatchObject({ keys: 4 });
+    const said = await etcdferryInside(['restore', '--from', at('plain.tar'), '--to', own.endpoint]);
+    expect(said.stderr + said.stdout.toString()).toMatch(
+      new RegExp(`\\(cluster ${clusterId}, etcd ${version}, with 4 keys there before\\)`),
+    );
+  });
+
+  test('lacks what the user may not ask', async () => {
+    await using own = await EtcdServer.start(newestEtcd());
+    await own.etcdctl('user', 'add', 'app:secret');
+    await own.etcdctl('role', 'add', 'app');
+    await own.etcdctl('role', 'grant-permission', 'app', 'readwrite', '/app/', '/app0');
+    await own.etcdctl('user', 'grant-role', 'app', 'app');
+    await own.enableAuth('root');
+    const login = ['--to', own.endpoint, '--user', 'app:secret', '--dry-run'];
+    const all = await etcdferryInside(['restore', '--from', at('plain.tar'), ...login, '--json']);
+    expect(all.exit).toBe(10);
+    const { target } = await restored('--from', at('plain.tar'), '--prefix', '/app/', ...login);
+    expect(target?.keys).toBe(0);
+  });
+
+  test('of a v2 tree is told too', async () => {
+    await using own = await EtcdServer.start(etcdWithV2(), { args: ['--enable-v2'] });
+    await own.etcdctl2('set', '/app/a', '1');
+    await own.etcdctl2('set', '/app/d/b', '2');
+    await own.etcdctl2('set', '/else', '3');
+    expect(await etcdferryInside(['backup', '--api', 'v2', '--from', own.endpoint, '--to', at('v2.tar')])).toMatchObject({ exit: 0 });
+    await own.etcdctl2('set', '/app/c', '4');
+    const { target } = await restored('--from', at('v2.tar'), '--to', own.endpoint, '--prefix', '/app');
+    expect(target).toEqual({ clusterId: expect.stringMatching(/^[0-9a-f]{1,16}$/), version: own.etcd.version, keys: 3 });
+  });
+});
