@@ -4,6 +4,7 @@ import { unlessAborted } from '../model/run.js';
 import type { ClusterOptions } from './options.js';
 import { AnswerClock, ServerClock } from './v2-clock.js';
 import { errorForConnection } from './v2-errors.js';
+import { PROBE, V2Identity } from './v2-identity.js';
 import { LONGEST_FIRST_LINE, warmConnector } from './v2-warm-connector.js';
 
 /** Redirects followed for one request; etcd needs one, to the leader. */
@@ -23,6 +24,8 @@ export interface V2Request {
   readonly signal?: AbortSignal | undefined;
   /** Longest wait for the first byte of the answer, in milliseconds; the command timeout unless given. */
   readonly patience?: number;
+  /** Whether the members agree on the answer: a read by quorum, or a write. */
+  readonly agreed?: boolean;
 }
 
 /** A handle on an answer whose body has not been read. */
@@ -40,7 +43,7 @@ export interface V2Answer {
   discard(): Promise<void>;
 }
 
-/** HTTP to the endpoints of one cluster: kept connections, credentials, redirects, fail-over. */
+/** HTTP to the endpoints of one cluster, and of no other: kept connections, credentials, redirects, fail-over. */
 export class V2Http {
   readonly #agent: Agent;
   /** Its connections take request lines of any length. */
@@ -52,6 +55,7 @@ export class V2Http {
   /** By origin. */
   readonly #clocks = new Map<string, ServerClock>();
   #lastClock: ServerClock | undefined;
+  readonly #identity = new V2Identity();
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -70,6 +74,7 @@ export class V2Http {
     const agent = { connections: 64, pipelining: 1, ...timeouts };
     this.#agent = new Agent({ ...agent, connect });
     this.#agentForLongLines = new Agent({ ...agent, maxHeaderSize: LONGEST_HEAD, connect: warmConnector(connect) });
+    for (const each of [this.#agent, this.#agentForLongLines]) each.on('disconnect', ({ origin }) => this.#identity.forget(origin));
   }
 
   /**
@@ -78,7 +83,8 @@ export class V2Http {
    * `unreachable`.
    *
    * @returns what `use` resolves to
-   * @throws FerryError `unreachable` when no endpoint gives an answer; whatever `use` throws
+   * @throws FerryError `unreachable` when no endpoint gives an answer, `other-cluster` when one is not of the cluster
+   *   that answered first; whatever `use` throws
    */
   async request<T>(request: V2Request, use: (answer: V2Answer, attempt: number) => Promise<T>): Promise<T> {
     const failures: FerryError[] = [];
@@ -115,7 +121,7 @@ export class V2Http {
     let target = request.target;
     for (let hops = 0; hops <= MOST_REDIRECTS; hops++) {
       const sentAt = Date.now();
-      const response = await this.#send(at, target, request);
+      const response = await this.#ask(at, target, request);
       const clock = this.#clockOf(at, response, sentAt);
       const location = response.headers.location;
       if (response.statusCode < 300 || response.statusCode > 399 || typeof location !== 'string') return answerOf(at, response, clock);
@@ -127,6 +133,30 @@ export class V2Http {
     throw new FerryError('unreachable', `${endpoint} redirects more than ${MOST_REDIRECTS} times, last to ${at}${pathOf(target)}`, {
       hint: 'Does the cluster have a leader, and do its members advertise their own client URLs?',
     });
+  }
+
+  /** Nothing is written before it is known to whom. */
+  async #ask(origin: string, target: string, request: V2Request): Promise<Dispatcher.ResponseData> {
+    const { method, signal, agreed = method !== 'GET' } = request;
+    if (method !== 'GET') {
+      await this.#identity.prove(origin, async () => {
+        await drain(origin, await this.#accepted(origin, PROBE, { method: 'GET', target: PROBE, signal, agreed: false }));
+      });
+    }
+    return this.#accepted(origin, target, { ...request, agreed });
+  }
+
+  async #accepted(origin: string, target: string, request: V2Request): Promise<Dispatcher.ResponseData> {
+    const before = this.#identity.told;
+    const response = await this.#send(origin, target, request);
+    const { statusCode: status, headers } = response;
+    try {
+      await this.#identity.accept({ origin, status, headers, before, agreed: request.agreed === true });
+    } catch (thrown) {
+      response.body.on('error', () => {}).destroy();
+      throw thrown;
+    }
+    return response;
   }
 
   #clockOf(origin: string, { headers: { date } }: Dispatcher.ResponseData, sentAt: number): AnswerClock {

@@ -4,6 +4,7 @@ import type { ClusterOptions } from './options.js';
 import type { AnswerClock } from './v2-clock.js';
 import { errorForAnswer, errorForRefusal, refusalIn, V2_REFUSAL, type V2Refusal } from './v2-errors.js';
 import { type V2Answer, V2Http } from './v2-http.js';
+import { clusterIdIn } from './v2-identity.js';
 import { type ParsedNode, TreeParser } from './v2-tree-parser.js';
 import { percentEncode } from './v2-url.js';
 import { type Watched, watchOnce } from './v2-watch.js';
@@ -43,7 +44,7 @@ export interface PutOptions {
  * A connection to a cluster by the v2 API: fail-over between endpoints, redirects to the leader,
  * credentials. All failures are FerryErrors: `unreachable` when no endpoint gives an answer that
  * makes sense (none in time, no v2 API, no JSON, cut short, redirects without end), `unauthorized`
- * for refused credentials, `not-found` for a path that is not there, `in-the-way` for a refused
+ * for refused credentials, `other-cluster` when an answer is not of the cluster that answered first, `not-found` for a path that is not there, `in-the-way` for a refused
  * write, `failed` for the rest. Expirations are by this machine's clock: where a server's is more than
  * two seconds apart (see ServerClock), they are set right.
  */
@@ -107,6 +108,7 @@ export function connectV2(options: ClusterOptions): V2Cluster {
           target: `${keysTarget(path)}?recursive=true&sorted=true&quorum=true`,
           signal,
           patience: TREE_PATIENCE * options.commandTimeout,
+          agreed: true,
         },
         async (answer) => inContext(answer.endpoint, use(await treeAnswer(answer))),
       ),
@@ -118,7 +120,7 @@ export function connectV2(options: ClusterOptions): V2Cluster {
         signal,
       }),
     get: (path, signal) =>
-      http.request({ method: 'GET', target: `${keysTarget(path)}?quorum=true`, signal }, (answer) =>
+      http.request({ method: 'GET', target: `${keysTarget(path)}?quorum=true`, signal, agreed: true }, (answer) =>
         inContext(answer.endpoint, oneNode(answer)),
       ),
     put: (path, put, signal) =>
@@ -150,11 +152,10 @@ async function treeAnswer(answer: V2Answer): Promise<TreeAnswer> {
   if (answer.status !== 200 || index === undefined || !/^\d{1,20}$/.test(index)) {
     throw errorForAnswer(answer.endpoint, answer.status, await answer.short());
   }
-  const clusterId = answer.header('x-etcd-cluster-id');
   return {
     endpoint: answer.endpoint,
     index: BigInt(index),
-    clusterId: clusterId !== undefined && /^[0-9a-f]{1,16}$/i.test(clusterId) ? BigInt(`0x${clusterId}`) : undefined,
+    clusterId: clusterIdIn({ 'x-etcd-cluster-id': answer.header('x-etcd-cluster-id') }),
     clock: answer.clock,
     body: answer.chunks(),
   };

@@ -2,10 +2,10 @@ import type { Client, Metadata } from '@grpc/grpc-js';
 import { FerryError } from '../errors.js';
 import { pause } from '../model/run.js';
 import { memberIdsIn, type ResponseHeader } from '../wire/rpc.js';
+import { ClusterIdentity } from './identity.js';
 import type { ClusterOptions } from './options.js';
 import { Endpoint, isTransient, type Service, type StartCall } from './v3-endpoint.js';
 import { failureOf, outcomeUnknown, reasonOf } from './v3-errors.js';
-import { ClusterIdentity } from './v3-identity.js';
 import { headerIn, raw } from './v3-messages.js';
 import { TokenKeeper } from './v3-token.js';
 

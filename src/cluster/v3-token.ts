@@ -1,9 +1,9 @@
 import { Metadata } from '@grpc/grpc-js';
 import { unlessAborted } from '../model/run.js';
+import type { ClusterIdentity } from './identity.js';
 import type { ClusterOptions } from './options.js';
 import type { CallLimits, Endpoint } from './v3-endpoint.js';
 import { reasonOf } from './v3-errors.js';
-import type { ClusterIdentity } from './v3-identity.js';
 import { headerIn, typed } from './v3-messages.js';
 
 /**

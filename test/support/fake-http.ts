@@ -12,8 +12,9 @@ export class FakeHttp implements AsyncDisposable {
     this.endpoint = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   }
 
-  static async start(answer: RequestListener): Promise<FakeHttp> {
-    const server = createServer(answer).listen(0, '127.0.0.1');
+  /** @param port any that is free unless given */
+  static async start(answer: RequestListener, port = 0): Promise<FakeHttp> {
+    const server = createServer(answer).listen(port, '127.0.0.1');
     await once(server, 'listening');
     return new FakeHttp(server);
   }

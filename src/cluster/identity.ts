@@ -46,6 +46,12 @@ export class ClusterIdentity {
   #members: ReadonlySet<bigint> = new Set();
   #newest = 0n;
   readonly #byMember = new Map<bigint, bigint>();
+  readonly #counter: 'revision' | 'index';
+
+  /** @param counter what the API calls its count of changes */
+  constructor(counter: 'revision' | 'index' = 'revision') {
+    this.#counter = counter;
+  }
 
   /** The ids that answers told, and the newest revision; undefined before the first answer. */
   get known(): ResponseHeader | undefined {
@@ -78,7 +84,8 @@ export class ClusterIdentity {
     if (clusterId === 0n || revision === 0n) return;
     const floor = agreed ? before.newest : (before.byMember.get(memberId) ?? 0n);
     if (revision >= floor) return;
-    throw otherCluster(`${address}: the revision is ${revision}, and was ${floor} before: this is not the cluster that was asked first`);
+    const now = `${address}: the ${this.#counter} is ${revision}, and was ${floor} before`;
+    throw otherCluster(`${now}: this is not the cluster that was asked first`);
   }
 
   async #isMember(id: bigint, list: ListMembers): Promise<boolean> {
