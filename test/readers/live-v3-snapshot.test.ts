@@ -3,14 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { V3Cluster } from '../../src/cluster/v3.js';
+import type { SnapshotStream, V3Cluster } from '../../src/cluster/v3.js';
 import { connectV3 } from '../../src/cluster/v3-connect.js';
 import { FerryError } from '../../src/errors.js';
 import { quietRun } from '../../src/model/run.js';
-import { spoolSnapshot } from '../../src/readers/live-v3-snapshot.js';
+import { delegate, EVERYTHING, type Source } from '../../src/model/source.js';
+import { openLiveSnapshot, spoolSnapshot } from '../../src/readers/live-v3-snapshot.js';
 import { encodeTxn } from '../../src/wire/rpc-request.js';
 import { clusterOptions, failure } from '../support/cluster.js';
-import { EtcdServer, etcdVersions } from '../support/etcd.js';
+import { EtcdServer, etcdVersions, newestEtcd } from '../support/etcd.js';
 import { TcpProxy } from '../support/tcp-proxy.js';
 
 let dir: string;
@@ -131,6 +132,50 @@ for (const etcd of etcdVersions()) {
       ).toBe('damaged');
     });
   });
+}
+
+describe('what a snapshot is told of', () => {
+  let server: EtcdServer;
+  let cluster: V3Cluster;
+  beforeAll(async () => {
+    server = await EtcdServer.start(newestEtcd());
+    cluster = await connectV3(clusterOptions(server.endpoint));
+    await server.etcdctl('put', 'k', 'v');
+  });
+  afterAll(async () => {
+    await cluster.close();
+    await server.stop();
+  });
+  const told = (more: Partial<SnapshotStream>): V3Cluster =>
+    Object.assign(Object.create(cluster) as V3Cluster, { snapshot: async () => ({ ...(await cluster.snapshot()), ...more }) });
+  const options = (of: V3Cluster) => ({ cluster: of, selection: EVERYTHING, tmpDir: dir });
+
+  test('one that ends before what its member had told is refused, at an earlier revision too', async () => {
+    for (const revision of [undefined, 1n]) {
+      const older = { ...options(told({ atLeast: 3n })), ...(revision === undefined ? {} : { revision }) };
+      expect(await failure(openLiveSnapshot(older, quietRun()))).toMatchObject({
+        code: 'not-up-to-date',
+        message: `${cluster.location}: the snapshot ends at revision 2, and 3 had been told before`,
+      });
+    }
+    await using source = closed(await openLiveSnapshot(options(told({ atLeast: 2n })), quietRun()));
+    expect([source.info.revision, source.info.lastingNotes, source.notes.list()]).toEqual([2n, undefined, []]);
+  });
+
+  test('what speaks against its member is noted, for good', async () => {
+    await using source = closed(await openLiveSnapshot(options(told({ atLeast: 0n, doubt: 'has no leader' })), quietRun()));
+    const note = expect.objectContaining({
+      code: 'member-not-up-to-date',
+      message: expect.stringContaining('has no leader'),
+      lossy: false,
+    });
+    expect(source.info).toMatchObject({ kind: 'live', memberId: expect.any(BigInt), lastingNotes: [note] });
+    expect(source.notes.list()).toEqual([note]);
+  });
+});
+
+function closed(source: Source): Source & AsyncDisposable {
+  return Object.assign(delegate(source), { [Symbol.asyncDispose]: () => source.close() });
 }
 
 test('a temporary directory that is not there', async () => {
