@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
+import { ClusterIdentity } from '../../src/cluster/identity.js';
 import type { V3Cluster } from '../../src/cluster/v3.js';
 import { connectV3 } from '../../src/cluster/v3-connect.js';
-import { ClusterIdentity } from '../../src/cluster/identity.js';
 import { encodeDeleteRange, encodeRange, encodeTxn } from '../../src/wire/rpc-request.js';
 import { clusterOptions, failure } from '../support/cluster.js';
 import { EtcdStandIn, Refusal } from '../support/etcd-stand-in.js';
