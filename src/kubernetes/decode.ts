@@ -93,7 +93,7 @@ function ofJson(format: 'json' | 'cbor', json: Buffer): StoredValue {
 }
 
 /** apiVersion and kind of an object's JSON; empty where they are missing or no strings. */
-export function typeOfJson(json: Buffer): { apiVersion: string; kind: string } {
+function typeOfJson(json: Buffer): { apiVersion: string; kind: string } {
   const object: unknown = JSON.parse(json.toString());
   const text = (name: string): string => {
     const value = typeof object === 'object' && object !== null ? (object as Record<string, unknown>)[name] : undefined;

@@ -1,10 +1,9 @@
 import { FerryError } from '../errors.js';
 import type { ObjectSelection } from '../model/source.js';
-import { hasEnvelope, openEnvelope } from './codec/envelope.js';
-import { decodeStored, typeOfJson } from './decode.js';
 import type { ResourceName } from './encryption/encryption.js';
+import { ownAccount } from './own-account.js';
 import { knownKinds } from './schema/schema.js';
-import { parseStoragePath, type StoragePath } from './storage-path.js';
+import { parseStoragePath, pathAsTold, type StoragePath } from './storage-path.js';
 
 /** What a record is to Kubernetes, as far as its key and value tell. */
 export interface ObjectIdentity {
@@ -22,10 +21,12 @@ const INTERNAL: ReadonlySet<string> = new Set(['masterleases', 'peerserverleases
 
 /** Tells what a record is; never throws, whatever the bytes. */
 export function identify(key: Buffer, value: Buffer, etcdPrefixes: readonly string[] = []): ObjectIdentity {
-  const path = parseStoragePath(key, etcdPrefixes);
-  const type = typeOf(value);
-  if (path !== undefined || type.kind === '') return { ...type, path, namespace: path?.namespace, name: path?.name };
-  return { ...type, path, ...metadataOf(value) };
+  const guess = parseStoragePath(key, etcdPrefixes);
+  const own = ownAccount(value);
+  const { apiVersion, kind, namespace, name } = own;
+  if (guess === undefined) return { apiVersion, kind, path: guess, namespace: namespace || undefined, name: name || undefined };
+  const path = name === '' ? guess : pathAsTold(key, guess, { namespace, name, plural: pluralOf(kind.toLowerCase()) });
+  return { apiVersion, kind, path, namespace: path.namespace, name: path.name };
 }
 
 /**
@@ -89,8 +90,13 @@ function wantedKind(text: string): WantedKind {
   const [name = '', ...group] = text.toLowerCase().split('.');
   if (name === '')
     throw new FerryError('usage', `"${text}" names no kind`, { hint: 'Give a kind like Secret, secrets or Deployment.apps.' });
-  const plural = /[^aeiou]y$/.test(name) ? `${name.slice(0, -1)}ies` : /(s|x|ch|sh)$/.test(name) ? `${name}es` : `${name}s`;
-  return { text, name, plural, group: group.length === 0 ? undefined : group.join('.') };
+  return { text, name, plural: pluralOf(name), group: group.length === 0 ? undefined : group.join('.') };
+}
+
+/** The name as a resource: `networkpolicies` for `networkpolicy`. */
+function pluralOf(name: string): string {
+  if (/[^aeiou]y$/.test(name)) return `${name.slice(0, -1)}ies`;
+  return /(s|x|ch|sh)$/.test(name) ? `${name}es` : `${name}s`;
 }
 
 function isOfKind({ kind, apiVersion, path }: ObjectIdentity, wanted: WantedKind): boolean {
@@ -104,29 +110,4 @@ function isOfKind({ kind, apiVersion, path }: ObjectIdentity, wanted: WantedKind
 
 function groupOf(apiVersion: string): string {
   return apiVersion.slice(0, Math.max(apiVersion.indexOf('/'), 0));
-}
-
-function typeOf(value: Buffer): { apiVersion: string; kind: string } {
-  try {
-    if (hasEnvelope(value)) {
-      const { apiVersion, kind } = openEnvelope(value);
-      return { apiVersion, kind };
-    }
-    if (value[0] === 0x7b) return typeOfJson(value);
-    const { apiVersion, kind } = decodeStored(value);
-    return { apiVersion, kind };
-  } catch {
-    return { apiVersion: '', kind: '' };
-  }
-}
-
-/** Namespace and name of the object's own account, for keys that are no storage paths. */
-function metadataOf(value: Buffer): { namespace: string | undefined; name: string | undefined } {
-  try {
-    const object = JSON.parse(String(decodeStored(value).json)) as { metadata?: { namespace?: unknown; name?: unknown } };
-    const text = (found: unknown): string | undefined => (typeof found === 'string' && found !== '' ? found : undefined);
-    return { namespace: text(object.metadata?.namespace), name: text(object.metadata?.name) };
-  } catch {
-    return { namespace: undefined, name: undefined };
-  }
 }

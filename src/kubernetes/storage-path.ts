@@ -61,6 +61,39 @@ export function parseStoragePath(key: Buffer, prefixes: readonly string[] = []):
   return place(prefix, undefined, first, segments.slice(1));
 }
 
+/** What an object tells of itself that can be in its path. */
+export interface ToldNames {
+  /** Empty where the object tells of none. */
+  readonly namespace: string;
+  readonly name: string;
+  /** The object's kind as a resource, as far as that can be guessed. */
+  readonly plural: string;
+}
+
+/**
+ * Reads a path again by the names that its object tells, where it can be read so that they fit. A server
+ * of an aggregated API may have an `--etcd-prefix` below the usual one, and put its group into its paths
+ * once more: `/registry/example.com/example.com/things/ns/name`.
+ *
+ * @param guess the path as `parseStoragePath` reads it
+ */
+export function pathAsTold(key: Buffer, guess: StoragePath, { namespace, name, plural }: ToldNames): StoragePath {
+  if (guess.prefix === '' || (guess.name === name && (guess.namespace ?? '') === namespace)) return guess;
+  const segments = key
+    .toString()
+    .slice(guess.prefix.length + 1)
+    .split('/');
+  const named = namespace === '' ? [name] : [namespace, name];
+  const before = segments.slice(0, -named.length);
+  const resource = before.at(-1);
+  if (resource === undefined || segments.slice(-named.length).join('/') !== named.join('/')) return guess;
+  // Without a namespace, what was read as one may be the resource: when no path is read so, or the kind says it.
+  const isNone = guess.resource.includes('.') || guess.name?.includes('/') === true;
+  if (namespace === '' && !isNone && (resource !== plural || guess.resource === plural)) return guess;
+  const group = before.at(-2)?.includes('.') === true ? before.at(-2) : undefined;
+  return { prefix: guess.prefix, group, resource, namespace: namespace === '' ? undefined : namespace, name };
+}
+
 /** `/x` of `x`, `/x/` and `/x`: as the API server uses its `--etcd-prefix`. */
 export function withSlash(prefix: string): string {
   return `/${prefix.replace(/^\/+|\/+$/g, '')}`;

@@ -102,6 +102,17 @@ describe('decodeStored', () => {
     expect(String(decodeStored(stored).json)).toContain('"name":"p\\ufffd"');
   });
 
+  test('a value that is absent in a map of bytes is shown as empty, and no release is said to write it so again', () => {
+    const secret = (data: string): Buffer =>
+      encodeStored(`{"kind":"Secret","apiVersion":"v1","metadata":{"name":"s"},"data":${data}}`).bytes;
+    // What is null in JSON has no value in protobuf.
+    const [absent, empty] = [secret('{"a":null,"b":""}'), secret('{"a":"","b":""}')];
+    expect(absent.length).toBe(empty.length - 2);
+    expect(decodeStored(absent)).toMatchObject({ format: 'protobuf', release: undefined, unknownFields: 0 });
+    expect(String(decodeStored(absent).json)).toBe(String(decodeStored(empty).json));
+    expect(encodeStored(decodeStored(absent).json as Buffer).bytes.equals(empty)).toBe(true);
+  });
+
   test("a number that is written longer than it has to be is no release's writing", () => {
     const stored = encodeStored(pod.replace('"name":"p"', '"name":"p","generation":77,"creationTimestamp":"2020-01-01T00:00:00Z"')).bytes;
     expect(decodeStored(stored).release).toBeDefined();

@@ -87,6 +87,43 @@ describe('objectFilter', () => {
     expect(objectFilter({ ...NOTHING, namespaces: ['other'] })(key, value)).toBe(false);
   });
 
+  const G = 'gadgets.example.com';
+  test.each([
+    // Servers of aggregated APIs, whose prefix lies below the usual one.
+    [`/registry/${G}/${G}/gadgets/shop/f`, 'Gadget', 'shop', 'f', { resource: 'gadgets', group: G, namespace: 'shop', name: 'f' }],
+    [`/registry/${G}/${G}/gadgets/f`, 'Gadget', '', 'f', { resource: 'gadgets', group: G, namespace: undefined, name: 'f' }],
+    [`/registry/${G}/gadgets/shop/f`, 'Gadget', 'shop', 'f', { resource: 'gadgets', group: G, namespace: 'shop', name: 'f' }],
+    ['/registry/own/gadgets/shop/f', 'Gadget', 'shop', 'f', { resource: 'gadgets', group: undefined, namespace: 'shop', name: 'f' }],
+    ['/registry/own/gadgets/f', 'Gadget', '', 'f', { resource: 'gadgets', group: undefined, namespace: undefined, name: 'f' }],
+    [`/registry/own/${G}/policies/shop/f`, 'Policy', 'shop', 'f', { resource: 'policies', group: G, namespace: 'shop', name: 'f' }],
+    // Paths that are as they seem, and objects that tell nothing, or nothing that fits.
+    ['/registry/configmaps/shop/c', 'ConfigMap', 'shop', 'c', { resource: 'configmaps', namespace: 'shop', name: 'c' }],
+    ['/registry/configmaps/shop/c', 'ConfigMap', '', 'c', { resource: 'configmaps', namespace: 'shop', name: 'c' }],
+    ['/registry/configmaps/configmaps/c', 'ConfigMap', '', 'c', { resource: 'configmaps', namespace: 'configmaps', name: 'c' }],
+    ['/registry/configmaps/shop/c', 'ConfigMap', 'other', 'd', { resource: 'configmaps', namespace: 'shop', name: 'c' }],
+    ['/registry/services/endpoints/shop/e', 'Endpoints', 'shop', 'e', { resource: 'endpoints', namespace: 'shop', name: 'e' }],
+    ['/registry/services/specs/shop/e', 'Service', 'shop', 'e', { resource: 'services', namespace: 'shop', name: 'e' }],
+    ['/registry/minions/n', 'Node', '', 'n', { resource: 'nodes', namespace: undefined, name: 'n' }],
+    ['/registry/masterleases/10.0.0.1', 'Endpoints', '', '', { resource: 'masterleases', namespace: undefined, name: '10.0.0.1' }],
+    [`/registry/${G}/gadgets/shop/f`, 'Gadget', '', '', { resource: 'gadgets', group: G, namespace: 'shop', name: 'f' }],
+  ])('reads %s of a %s in "%s" named "%s" by what the object tells, where that fits', (path, kind, namespace, name, wanted) => {
+    const metadata = { ...(name === '' ? {} : { name }), ...(namespace === '' ? {} : { namespace }) };
+    const json = JSON.stringify({ kind, apiVersion: 'v1', metadata });
+    const values = [Buffer.from(json), ...(['Gadget', 'Policy'].includes(kind) ? [] : [encodeStored(json).bytes])];
+    for (const value of values) {
+      const { path: read, ...object } = identify(Buffer.from(path), value);
+      expect(read).toMatchObject(wanted);
+      expect(object).toMatchObject({ kind, namespace: wanted.namespace, name: wanted.name });
+    }
+  });
+
+  test('every real object is where its path says', async () => {
+    for (const { key, value } of await realRecords('plain.db.gz')) {
+      const path = parseStoragePath(key);
+      if (!String(key).includes('/ranges/')) expect(identify(key, value).path, String(key)).toEqual(path);
+    }
+  });
+
   test("leaves records alone that are not Kubernetes', unless something is asked for", () => {
     const [key, value] = [Buffer.from('app/x'), Buffer.from('1')];
     expect(objectFilter(NOTHING)(key, value)).toBe(true);

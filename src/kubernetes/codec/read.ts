@@ -215,7 +215,9 @@ export class MessageReader {
 
   #mapValue(field: FieldPlan, bytes: Buffer, at: number, end: number, depth: number): void {
     if (at === end && field.type === FieldType.bytes) {
-      this.#out.ascii('null');
+      // As Go's decoder has it, for whom a value that is absent is empty; written again, it is there.
+      this.#out.ascii('""');
+      this.#out.replaced = true;
       return;
     }
     if (at >= end || bytes[at] !== 0x12) throw MISFIT;
