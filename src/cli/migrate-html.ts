@@ -80,6 +80,7 @@ function headline(report: MigrateReport, verdict: Verdict): string {
     return `${parts.join(' and ')} in the target ${proof.differing + proof.strayLeases === 1 ? 'is' : 'are'} not as in the source`;
   }
   if (report.plan !== undefined) return planHeadline(report.plan, keys);
+  if (keys === 0) return 'The source gave no keys: there was nothing to carry over';
   const proven = proof === undefined ? 'written; the target was not read back' : 'in the target, read back and compared';
   const left = lost === 0 ? '' : `; ${plural(lost, 'node')} left out or altered`;
   return `${plural(keys, 'key')} ${proven}${left}`;

@@ -65,6 +65,7 @@ export function proofText(proof: MigrationProof): string {
     ...(skipped > 0 ? [`${formatCount(skipped)} left as the target has them`] : []),
   ];
   if (isProven(proof)) {
+    if (keys === 0) return `read back${at}: the source gave no keys, so there was nothing to prove`;
     const all = rest.length === 0 ? `all ${plural(keys, 'key')}` : `${formatCount(equal)} of ${plural(keys, 'key')}`;
     return `proven: ${[`read back${at}, ${all} ${keys === 1 ? 'is' : 'are'} as in the source`, ...rest].join(', ')}${endsText(proof)}`;
   }

@@ -3,6 +3,7 @@ import { openArchive } from '../archive/open.js';
 import { proveArchive, provenRecords } from '../archive/prove.js';
 import { archiveLimits, openArchiveBytes } from '../locations/archive.js';
 import { detect } from '../locations/detect.js';
+import { refuseOddDirectory } from '../locations/odd-directory.js';
 import { isRepository } from '../locations/repository.js';
 import { openSource, refuseStrayFlags, type SourceRequest, withNames, withObjects } from '../locations/source.js';
 import type { ByteSource } from '../model/bytes.js';
@@ -63,6 +64,7 @@ async function openArchiveFirst(
   const isArchive =
     location.kind === 'stdio' || location.kind === 's3' || (location.kind === 'path' && !(await readsOtherwise(location.path)));
   if (!isArchive) return openSource(request, run);
+  if (location.kind === 'path' && (await detect(location.path)) === 'directory') await refuseOddDirectory(location.path);
   const { at: _, ...rest } = request;
   refuseStrayFlags((await isRepository(location)) ? rest : request, 'archive');
   const bytes = await openArchiveBytes(request, run);

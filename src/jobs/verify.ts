@@ -4,6 +4,7 @@ import { FerryError, worstExit } from '../errors.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
 import { detect } from '../locations/detect.js';
 import { apisWithKeys } from '../locations/files.js';
+import { refuseOddDirectory } from '../locations/odd-directory.js';
 import { isRepository } from '../locations/repository.js';
 import { type SourceRequest, withoutStrayFlags } from '../locations/source.js';
 import type { Note } from '../model/note.js';
@@ -127,6 +128,7 @@ async function* verifyOne(request: SourceRequest, options: VerifyOptions, run: R
   const { text } = location;
   const kind = location.kind === 'path' ? await detect(location.path) : undefined;
   const { depth = 'segments' } = options;
+  if (location.kind === 'path' && kind === 'directory') await refuseOddDirectory(location.path);
   if (kind !== 'snapshot-file' && kind !== 'data-dir') {
     if (await isRepository(location)) yield* (await import('./verify-repository.js')).verifyRepository(request, options, run);
     else yield passedArchive(text, await verifyArchive(request, options, run), options);

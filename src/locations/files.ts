@@ -31,9 +31,21 @@ export async function openSnapshot(request: SourceRequest, path: string, run: Ru
  * Opens a stopped member's data dir: its v2 tree or its v3 keyspace, whichever was asked for, else
  * the one that holds keys.
  *
- * @throws FerryError `usage` when both hold keys and none was asked for, and as the readers do
+ * @throws FerryError `usage` when both hold keys and none was asked for, and when only the one that was not asked for does;
+ * as the readers do
  */
 export async function openDataDir(request: SourceRequest, path: string, run: RunContext): Promise<Source> {
+  const source = await openStore(request, path, run);
+  try {
+    if (source.info.estimatedRecords === 0 && request.api !== undefined) await refuseOtherApi(request, source.info.api, run);
+    return source;
+  } catch (thrown) {
+    await source.close();
+    throw thrown;
+  }
+}
+
+async function openStore(request: SourceRequest, path: string, run: RunContext): Promise<Source> {
   const replay = only(request, ['walDir', 'includeUncommitted', 'maxMemory']);
   const api = request.api ?? (await apiWithKeys(request, path, run));
   if (api === 'v3') return openDataDirV3(path, { ...fileOptions(request), ...replay }, run);
@@ -41,6 +53,21 @@ export async function openDataDir(request: SourceRequest, path: string, run: Run
     throw new FerryError('usage', '--revision and --history are for v3: a v2 store keeps no past states');
   }
   return openDataDirV2(path, { location: request.location.text, selection: request.selection, ...replay }, run);
+}
+
+/** What was asked for is empty: if the other store is not, the wrong one was asked for. */
+async function refuseOtherApi(request: SourceRequest, api: Api, run: RunContext): Promise<void> {
+  // Whether the other one can be read at all is not what was asked.
+  const found = await apisWithKeys(request, { ...run, warn: () => {} }).catch(() => undefined);
+  run.signal.throwIfAborted();
+  const [asked, other] = api === 'v2' ? (['v2', 'v3'] as const) : (['v3', 'v2'] as const);
+  if (found?.[other] !== true) return;
+  throw new FerryError('usage', `${request.location.text} holds no ${asked} keys: all its keys are ${other}`, {
+    hint:
+      other === 'v3'
+        ? 'Read them with --api v3: backup and restore carry v3 keys.'
+        : 'Read them with --api v2; migrate carries them to v3.',
+  });
 }
 
 /**

@@ -8,6 +8,7 @@ import type { OpenWith } from './age-keys.js';
 import { archiveLimits, openArchiveBytes } from './archive.js';
 import type { ConnectionSettings } from './connection.js';
 import { detect, type Found } from './detect.js';
+import { refuseOddDirectory } from './odd-directory.js';
 import type { Location } from './parse.js';
 import { isRepository } from './repository.js';
 
@@ -93,6 +94,7 @@ export async function withObjects(source: Source, { objects }: Pick<SourceReques
 async function openWhole(request: SourceRequest, run: RunContext): Promise<Source> {
   const { location } = request;
   const found = location.kind === 'path' ? await detect(location.path) : location.kind;
+  if (location.kind === 'path' && found === 'directory') await refuseOddDirectory(location.path);
   refuseStrayFlags(request, found);
   // Loaded when needed: what talks to a cluster takes longer to load than an archive to be proven.
   if (location.kind === 'live') return (await import('./live.js')).openLive(request, location.endpoints, run);

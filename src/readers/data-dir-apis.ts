@@ -1,13 +1,13 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FerryError } from '../errors.js';
 import { quietRun, type RunContext } from '../model/run.js';
 import { EVERYTHING } from '../model/source.js';
-import type { BackendView } from '../wire/backend.js';
-import { REVISION_KEY_BYTES } from '../wire/revision-key.js';
 import { watchMember, whileAtRest } from './at-rest.js';
 import { type DataDirLayout, findDataDir, snapDbFiles } from './data-dir-layout.js';
 import { type DataDirOptions, openDataDirV2 } from './data-dir-v2.js';
 import { openMember } from './data-dir-v3.js';
+import { holdsPut } from './snapshot-file-log.js';
 
 /** Which stores of a data dir hold keys. */
 export interface DataDirApis {
@@ -41,24 +41,25 @@ async function apisIn(
   const v2 = await openDataDirV2(path, all, { ...run, warn: () => {} });
   await v2.close();
   const hasDatabase = (await snapDbFiles(layout)).length > 0 || (await isThere(join(layout.snapDir, 'db')));
-  if (!hasDatabase) return { v2: (v2.info.estimatedRecords ?? 0) > 0, v3: false };
-  const { backend, file } = await openMember(layout, all, run);
+  const hasNodes = (v2.info.estimatedRecords ?? 0) > 0;
+  if (!hasDatabase) return { v2: hasNodes, v3: false };
+  const { backend, file } = await openBeside(hasNodes, layout, all, run);
   try {
-    return { v2: (v2.info.estimatedRecords ?? 0) > 0, v3: await hasPut(backend) };
+    return { v2: hasNodes, v3: await holdsPut(backend) };
   } finally {
     await file.close();
   }
 }
 
-async function hasPut(backend: BackendView): Promise<boolean> {
-  for await (const { keys, values, ends, count } of backend.log()) {
-    for (let i = 0; i < count; i++) {
-      const value = values[i] as number;
-      // A put has no mark of a deletion, and a value; what --bump-revision leaves behind has none.
-      if (value - (keys[i] as number) === REVISION_KEY_BYTES && (ends[i] as number) > value) return true;
-    }
+/** As `openMember`; where it is damaged and there are v2 keys, it is said how those are read. */
+async function openBeside(v2: boolean, layout: DataDirLayout, options: DataDirOptions, run: RunContext): ReturnType<typeof openMember> {
+  try {
+    return await openMember(layout, options, run);
+  } catch (thrown) {
+    const error = FerryError.from(thrown);
+    if (!v2 || error.code !== 'damaged') throw error;
+    throw new FerryError('damaged', error.message, { hint: 'Its v2 tree is whole: read that with --api v2.', cause: thrown });
   }
-  return false;
 }
 
 async function isThere(path: string): Promise<boolean> {

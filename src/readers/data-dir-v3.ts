@@ -19,6 +19,7 @@ import { type DataDirLayout, findDataDir, snapDbFiles, snapFiles, walSegments } 
 import { noteEndOfLog, noteTail } from './data-dir-notes.js';
 import { type DataDirOptions, DEFAULT_MAX_MEMORY } from './data-dir-v2.js';
 import { openBackend, type SnapshotFileOptions } from './snapshot-file.js';
+import { holdsPut } from './snapshot-file-log.js';
 
 /** As for the v2 tree, and what choosing and sorting revisions takes. */
 export type DataDirV3Options = DataDirOptions & Pick<SnapshotFileOptions, 'revision' | 'history' | 'tmpDir' | 'sortBudget'>;
@@ -60,7 +61,7 @@ export async function openDataDirV3(path: string, options: DataDirV3Options, run
       watch,
     );
     source.notes.merge(member.notes.list());
-    return memberSource(source, member.report);
+    return memberSource(source, member.report, await whileAtRest(watch, () => holdsPut(member.backend)));
   } catch (thrown) {
     await member.file.close();
     throw thrown;
@@ -96,8 +97,8 @@ export async function openMember(layout: DataDirLayout, options: DataDirOptions,
   }
 }
 
-function memberSource(source: Source, { metadata }: ReplayReport): Source {
-  return { ...delegate(source), info: { ...source.info, ...metadata } };
+function memberSource(source: Source, { metadata }: ReplayReport, holdsKeys: boolean): Source {
+  return { ...delegate(source), info: { ...source.info, ...metadata, ...(holdsKeys ? {} : { estimatedRecords: 0 }) } };
 }
 
 /** The newest `.snap` file that is whole: the WAL is read from its place on. */
@@ -128,7 +129,8 @@ async function openDatabase(layout: DataDirLayout, start: SnapshotMetadata): Pro
   for (const candidate of candidates) {
     const file = await DataDirFile.open(candidate);
     try {
-      const base = await EtcdBackend.open(file);
+      // `etcdctl backup` of 3.4 leaves a database without a keyspace beside the v2 store that it keeps.
+      const base = await EtcdBackend.open(file, { mayLackKeyspace: true });
       found = base.meta.consistentIndex ?? 0n;
       if (found >= start.index || candidate === received?.path) return { file, base };
       await file.close();

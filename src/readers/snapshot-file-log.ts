@@ -5,7 +5,7 @@ import { isSelected, selectsAll } from '../selection/select.js';
 import { type BackendView, inFile } from '../wire/backend.js';
 import type { BoltRun } from '../wire/bbolt-walk.js';
 import { type KeyValueScan, newScan, scanKeyValue } from '../wire/keyvalue-scan.js';
-import { checkRevisionKey, decodeRevisionKey, MainRevision, TOMBSTONE_KEY_BYTES } from '../wire/revision-key.js';
+import { checkRevisionKey, decodeRevisionKey, MainRevision, REVISION_KEY_BYTES, TOMBSTONE_KEY_BYTES } from '../wire/revision-key.js';
 
 /** Changes of the log, parsed and checked; valid until the next piece is asked for. All offsets are into `bytes`. */
 export interface LogPiece {
@@ -56,6 +56,18 @@ export async function* readLog(backend: BackendView, options: LogOptions, run: R
     run.progress({ phase: 'reading', records, bytes, totalBytes: backend.bolt.usedBytes });
     if (wanted < piece.count) return;
   }
+}
+
+/** True when the log has a put: a log of nothing but deletions and revision bumps holds no key. */
+export async function holdsPut(backend: BackendView): Promise<boolean> {
+  for await (const { keys, values, ends, count } of backend.log()) {
+    for (let i = 0; i < count; i++) {
+      const value = values[i] as number;
+      // A put has no mark of a deletion, and a value; what --bump-revision leaves behind has none.
+      if (value - (keys[i] as number) === REVISION_KEY_BYTES && (ends[i] as number) > value) return true;
+    }
+  }
+  return false;
 }
 
 type Columns = Omit<LogPiece, 'bytes' | 'count'>;

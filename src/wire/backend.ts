@@ -50,15 +50,16 @@ export class EtcdBackend {
   /**
    * Opens the file and reads what is known beforehand; the source stays the caller's to close.
    *
+   * @param options `mayLackKeyspace`: a file without a bucket "key" is one without keys
    * @throws FerryError `damaged`, also for a bbolt file of another program; `unknown-format`
    */
-  static async open(source: ByteSource): Promise<EtcdBackend> {
+  static async open(source: ByteSource, { mayLackKeyspace = false }: { readonly mayLackKeyspace?: boolean } = {}): Promise<EtcdBackend> {
     const bolt = await BoltFile.open(source);
     const buckets = await bolt.buckets();
     const key = buckets.get('key');
-    if (key === undefined) throw boltDamage(source.name, `a bbolt file, but not etcd's: it has no bucket "key"`);
+    if (key === undefined && !mayLackKeyspace) throw boltDamage(source.name, `a bbolt file, but not etcd's: it has no bucket "key"`);
     const meta = await readMeta(bolt, buckets);
-    const last = await bolt.lastKey(key, 'key');
+    const last = key === undefined ? undefined : await bolt.lastKey(key, 'key');
     const marks = [1n, meta.finishedCompactRevision ?? 0n, meta.scheduledCompactRevision ?? 0n];
     if (last !== undefined) marks.push(inFile(source.name, () => decodeRevisionKey(last).main));
     return new EtcdBackend(bolt, buckets, meta, last, largest(marks));
