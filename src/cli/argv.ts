@@ -5,13 +5,18 @@ import { FerryError } from '../errors.js';
 const MASK = '\0';
 
 /**
- * The words as the parser is to see them. yargs takes `-` for a flag without a name, and does not
- * count what stands after `--` as positionals, so both go through it masked.
+ * The words as the parser is to see them. yargs takes `-` for a flag without a name, does not count what stands
+ * after `--` as positionals, and takes `--prefix=` for a flag whose value is missing: all go through it masked.
  */
 export function maskWords(argv: readonly string[]): string[] {
   const end = argv.indexOf('--');
   const [flags, plain] = end < 0 ? [argv, []] : [argv.slice(0, end), argv.slice(end + 1)];
-  return [...flags.map((word) => (word === '-' ? MASK + word : word)), ...plain.map((word) => MASK + word)];
+  return [...flags.map(maskFlag), ...plain.map((word) => MASK + word)];
+}
+
+function maskFlag(word: string): string {
+  if (word === '-') return MASK + word;
+  return /^--[^=]+=$/.test(word) ? word + MASK : word;
 }
 
 /** Puts the words back wherever the parser left their masks. */

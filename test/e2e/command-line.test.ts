@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Authority } from '../support/certificates.js';
-import { etcdferry, jsonOf } from '../support/cli.js';
+import { etcdferry, etcdferryInside, jsonOf } from '../support/cli.js';
 import { cleanEnvironment, EtcdServer, newestEtcd } from '../support/etcd.js';
 import { load } from '../support/load.js';
 import { temporaryDirectory } from '../support/temp.js';
@@ -34,6 +34,15 @@ describe('words', () => {
     expect((await etcdferry(['get', at('a.tar'), '--', '-dash'])).stdout.toString()).toBe('dashed');
     expect((await etcdferry(['get', '--', at('a.tar'), '-dash'])).stdout.toString()).toBe('dashed');
   });
+});
+
+test('an empty value after = is the same as an empty word, also of a flag that can be given several times', async () => {
+  const listed = async (...flags: string[]): Promise<string> =>
+    (await etcdferryInside(['inspect', at('a.tar'), '--json', ...flags])).stdout.toString();
+  expect(await listed('--prefix=')).toBe(await listed('--prefix', ''));
+  expect(JSON.parse(await listed('--prefix='))).toMatchObject({ schema: 'etcdferry.inspect/v1' });
+  const refused = await etcdferryInside(['inspect', at('a.tar'), '--exclude-prefix=']);
+  expect(refused).toMatchObject({ exit: 2, stderr: expect.stringMatching(/--exclude-prefix is empty/) });
 });
 
 describe('usage', () => {
