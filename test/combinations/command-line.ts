@@ -3,7 +3,7 @@ import type { Key, Rename, RestoreFlags, Select } from './model.js';
 /** The flags that say which keys. */
 export function selectFlags({ prefixes, excludes, kinds, namespaces, allowEmpty }: Select): string[] {
   return [
-    ...prefixes.flatMap((prefix) => ['--prefix', prefix]),
+    ...prefixes.map((prefix) => `--prefix=${prefix}`),
     ...excludeFlags(excludes),
     ...objectFlags(kinds, namespaces),
     ...(allowEmpty ? ['--allow-empty'] : []),

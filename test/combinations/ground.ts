@@ -1,10 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type EtcdBinaries, EtcdServer } from '../support/etcd.js';
+import { type EtcdBinaries, EtcdServer, etcdWithV2 } from '../support/etcd.js';
 import { type AgeKey, ageKey } from '../support/tools.js';
+import { V2Client } from '../support/v2.js';
 import { v3 } from '../support/v3-workload.js';
 import type { Entry, Key } from './model.js';
+import type { Tree, TreeNode } from './model-tree.js';
+import { HIDDEN } from './plan-tree.js';
 import { writeEncryptionConfiguration } from './sealing.js';
 
 /** What stands in a target: a lease by its granted TTL. */
@@ -82,31 +85,102 @@ interface GatewayRecord {
   readonly lease?: string;
 }
 
+/** What stands in a v2 tree: TTLs as the server tells them, what remains. */
+export type ObservedTree = Tree;
+
+/** One real etcd that serves the v2 API. */
+export class V2Ground {
+  readonly server: EtcdServer;
+  readonly #client: V2Client;
+
+  constructor(server: EtcdServer) {
+    this.server = server;
+    this.#client = new V2Client(server.endpoint);
+  }
+
+  get endpoint(): string {
+    return this.server.endpoint;
+  }
+
+  async wipe(): Promise<void> {
+    for (const path of await this.#tops()) await this.#client.write('DELETE', path, 'recursive=true');
+  }
+
+  /** Writes nodes, directories before what is in them. */
+  async fill(tree: Tree): Promise<void> {
+    for (const [path, { dir, value, ttl }] of [...tree].sort(([a], [b]) => a.length - b.length)) {
+      const end = ttl === undefined ? '' : `&ttl=${ttl}`;
+      if (dir) await this.#client.write('PUT', path, `dir=true${end}`);
+      else await this.#client.put(path, value, end);
+    }
+  }
+
+  async observe(): Promise<ObservedTree> {
+    const tree = new Map<Key, TreeNode>();
+    for (const path of ['/', ...HIDDEN]) {
+      const { status, json } = await this.#client.send('GET', `/keys${path}?recursive=true&quorum=true`);
+      if (status === 200) gather((json as unknown as { node: ApiNode }).node, tree);
+    }
+    return tree;
+  }
+
+  /** Counts every write. */
+  async index(): Promise<string> {
+    const answer = await fetch(`${this.endpoint}/v2/keys/?quorum=true`);
+    await answer.arrayBuffer();
+    return answer.headers.get('x-etcd-index') ?? '';
+  }
+
+  async #tops(): Promise<Key[]> {
+    return [...(await this.observe()).keys()].filter((path) => path.lastIndexOf('/') === 0);
+  }
+}
+
+interface ApiNode {
+  readonly key?: string;
+  readonly dir?: boolean;
+  readonly value?: string;
+  readonly ttl?: number;
+  readonly nodes?: readonly ApiNode[];
+}
+
+function gather({ key, dir = false, value = '', ttl, nodes = [] }: ApiNode, tree: Map<Key, TreeNode>): void {
+  if (key !== undefined && key !== '/') tree.set(key, { dir, value, ...(ttl === undefined ? {} : { ttl }) });
+  for (const node of nodes) gather(node, tree);
+}
+
 /** All that combinations share: servers, keys, a directory. */
 export interface Ground extends AsyncDisposable {
   readonly sources: readonly V3Ground[];
   readonly targets: readonly V3Ground[];
+  readonly treeSource: V2Ground;
+  readonly treeTarget: V2Ground;
   readonly directory: string;
   readonly age: AgeKey;
   readonly encryption: string;
 }
 
-/** Starts two etcds of every version given. */
+/** Starts two etcds of every version given, and two that serve v2. */
 export async function startGround(versions: readonly EtcdBinaries[]): Promise<Ground> {
   const directory = mkdtempSync(join(tmpdir(), 'etcdferry-combinations-'));
   const start = async (etcd: EtcdBinaries): Promise<V3Ground> =>
     new V3Ground(await EtcdServer.start(etcd, { args: ['--snapshot-count', '500'] }));
   const [sources, targets] = await Promise.all([Promise.all(versions.map(start)), Promise.all(versions.map(start))]);
+  const startTree = async (): Promise<V2Ground> =>
+    new V2Ground(await EtcdServer.start(etcdWithV2(), { args: ['--enable-v2', '--snapshot-count', '500'] }));
+  const [treeSource, treeTarget] = await Promise.all([startTree(), startTree()]);
   const encryption = join(directory, 'encryption.yaml');
   writeEncryptionConfiguration(encryption);
   return {
     sources,
     targets,
+    treeSource,
+    treeTarget,
     directory,
     age: await ageKey(join(directory, 'key.txt')),
     encryption,
     [Symbol.asyncDispose]: async () => {
-      await Promise.all([...sources, ...targets].map(({ server }) => server.stop()));
+      await Promise.all([...sources, ...targets, treeSource, treeTarget].map(({ server }) => server.stop()));
       rmSync(directory, { recursive: true, force: true });
     },
   };

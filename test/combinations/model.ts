@@ -88,7 +88,7 @@ function objectOf(key: Key, { object, sealed }: Entry): KubernetesObject | undef
   return { kind, ...(rest.length > 1 ? { namespace: rest[0] as string } : {}) };
 }
 
-function isCovered({ prefixes, excludes }: Select, key: Key): boolean {
+export function isCovered({ prefixes, excludes }: Select, key: Key): boolean {
   const within = prefixes.length === 0 || prefixes.some((prefix) => key.startsWith(prefix));
   return within && !excludes.some((prefix) => key.startsWith(prefix));
 }
@@ -138,6 +138,10 @@ export function renamed({ maps, strip, add }: Rename, key: Key): Key | undefined
   if (!moved.startsWith(strip)) return undefined;
   const name = add + moved.slice(strip.length);
   return name === '' ? undefined : name;
+}
+
+function reachesAll(rename: Rename, prefix: Key): boolean {
+  return renamed(rename, `${prefix}~probe`) === '~probe';
 }
 
 /** Every name that a key could have had to be called so now. */
@@ -240,6 +244,8 @@ export function restored(source: Known, flags: RestoreFlags, target: Contents): 
       exits.add(2);
       why.push(reason);
     });
+  // Whoever names a part and means all of the target may be asked to say so.
+  if (flags.deleteExtra && flags.select.prefixes.some((prefix) => prefix !== '' && reachesAll(flags.rename, prefix))) exits.add(2);
   const conflicts = [...wanted].filter(([name, entry]) => target.has(name) && !isSame(entry, target.get(name) as Entry, flags));
   if (conflicts.length > 0 && flags.onConflict === 'fail') {
     exits.delete(0);

@@ -72,52 +72,61 @@ export function contentsOf(keys: readonly KeyPlan[]): Contents {
 }
 
 /** A random combination: a source, what is made of it, and what is done with that. */
+/** What the steps of a plan are chosen for. */
+interface World {
+  readonly kubernetes: boolean;
+  readonly keys: readonly KeyPlan[];
+}
+
 export function planOf(chance: Chance, etcds: number): Plan {
   const kubernetes = chance.percent(50);
   const keys = keyPlans(chance, 2 + chance.below(8), kubernetes);
+  const world = { kubernetes, keys };
   const steps: Step[] = [];
   if (chance.percent(35)) steps.push({ do: 'file', form: chance.pick(['snapshot', 'snapshot', 'raw-db', 'data-dir']) });
-  else if (chance.percent(95)) steps.push(backupStep(chance, kubernetes));
-  for (let more = 1 + chance.below(3); more > 0; more--) steps.push(anyStep(chance, kubernetes));
-  if (chance.percent(70)) steps.push(restoreStep(chance, kubernetes));
+  else if (chance.percent(95)) steps.push(backupStep(chance, world));
+  for (let more = 1 + chance.below(3); more > 0; more--) steps.push(anyStep(chance, world));
+  if (chance.percent(70)) steps.push(restoreStep(chance, world));
   return { etcds: [chance.below(etcds), chance.below(etcds)], keys, steps };
 }
 
-function anyStep(chance: Chance, kubernetes: boolean): Step {
+function anyStep(chance: Chance, world: World): Step {
+  const { kubernetes } = world;
   const kind = chance.below(20);
-  if (kind < 3) return backupStep(chance, kubernetes);
-  if (kind < 6) return { do: 'to-db', select: select(chance, kubernetes, 50), rename: rename(chance, 40), reencrypt: chance.percent(20) };
-  if (kind < 12) return restoreStep(chance, kubernetes);
+  if (kind < 3) return backupStep(chance, world);
+  if (kind < 6) return { do: 'to-db', select: select(chance, world, 50), rename: renamePlan(chance, 40), reencrypt: chance.percent(20) };
+  if (kind < 12) return restoreStep(chance, world);
   if (kind < 15) {
     return {
       do: 'diff',
-      select: select(chance, kubernetes, 50),
+      select: select(chance, world, 50),
       leases: chance.percent(30),
       other: keyPlans(chance, chance.below(8), kubernetes),
     };
   }
-  if (kind < 17) return verifyStep(chance, kubernetes);
-  if (kind < 19) return { do: 'ls', select: select(chance, kubernetes, 60) };
+  if (kind < 17) return verifyStep(chance, world);
+  if (kind < 19) return { do: 'ls', select: select(chance, world, 60) };
   return { do: 'get', key: chance.pick(kubernetes ? OBJECTS : PLAIN.slice(0, -1)) };
 }
 
-function backupStep(chance: Chance, kubernetes: boolean): Step {
+function backupStep(chance: Chance, world: World): Step {
   const form = chance.pick(['archive', 'archive', 'encrypted', 'repository'] as const);
-  return { do: 'backup', form, select: select(chance, kubernetes, 50), via: chance.pick(['range', 'snapshot']) };
+  return { do: 'backup', form, select: select(chance, world, 50), via: chance.pick(['range', 'snapshot']) };
 }
 
-function verifyStep(chance: Chance, kubernetes: boolean): Step {
+function verifyStep(chance: Chance, { kubernetes }: World): Step {
   const depth = chance.pick(['segments', 'records'] as const);
   if (chance.percent(50)) return { do: 'verify', depth };
   return { do: 'verify', depth, against: keyPlans(chance, chance.below(10), kubernetes) };
 }
 
-function restoreStep(chance: Chance, kubernetes: boolean): Step {
-  const chosen = select(chance, kubernetes, 60);
+function restoreStep(chance: Chance, world: World): Step {
+  const { kubernetes } = world;
+  const chosen = select(chance, world, 60);
   const target = chance.percent(30) ? [] : keyPlans(chance, chance.below(9), kubernetes);
   const flags: RestoreFlags = {
     select: chosen,
-    rename: rename(chance, 35, chosen),
+    rename: renamePlan(chance, 35, chosen),
     onConflict: chance.pick(['fail', 'skip', 'overwrite', 'overwrite']),
     leaseTtl: chance.percent(70) ? 'granted' : chance.pick(['remaining', 'deadline', 'drop']),
     deleteExtra: chance.percent(chosen.prefixes.length > 0 ? 50 : 5),
@@ -143,11 +152,13 @@ function keyPlan(chance: Chance, key: Key, leases: readonly number[]): KeyPlan {
   return { key, value: chance.pick(['one', 'two', '']), ...lease };
 }
 
-function select(chance: Chance, kubernetes: boolean, percent: number): Select {
-  const known = kubernetes ? PREFIXES : PREFIXES.slice(0, 10);
+function select(chance: Chance, { kubernetes, keys }: World, percent: number): Select {
+  // A selection that matches nothing is worth a try, but ends it.
+  const all = kubernetes ? PREFIXES : PREFIXES.slice(0, 10);
+  const known = chance.percent(20) ? all : all.filter((prefix) => keys.some(({ key }) => key.startsWith(prefix)));
   const objects = kubernetes && chance.percent(20);
   return {
-    prefixes: chance.few(known, percent),
+    prefixes: known.length === 0 ? [] : chance.few(known, percent),
     excludes: chance.few(known.slice(2), percent / 4),
     kinds: objects ? chance.few(['ConfigMap', 'Secret', 'Namespace', 'Lease'], 70) : [],
     namespaces: objects ? chance.few(['n1', 'n2', 'n9'], 60) : [],
@@ -170,7 +181,7 @@ const MAPS: readonly (readonly [from: Key, to: Key])[] = [
 ];
 
 /** @param chosen what is chosen by then: a prefix is stripped mostly off keys that have it */
-function rename(chance: Chance, percent: number, chosen?: Select): Rename {
+export function renamePlan(chance: Chance, percent: number, chosen?: Select): Rename {
   if (!chance.percent(percent)) return { maps: [], strip: '', add: '' };
   const maps = chance.percent(70) ? chance.few(MAPS, 90) : [];
   const fits = chosen?.prefixes.length === 1 && chance.percent(80) ? chosen.prefixes : ['/', '/a/', '/registry'];

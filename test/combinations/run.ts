@@ -1,7 +1,10 @@
 import { Chance } from './chance.js';
 import type { Ground } from './ground.js';
 import { type Plan, planOf } from './plan.js';
-import { Mismatch, play } from './play.js';
+import { type TreePlan, treePlanOf } from './plan-tree.js';
+import { play } from './play.js';
+import { playTree } from './play-tree.js';
+import { Mismatch, Runner } from './runner.js';
 import { shrink } from './shrink.js';
 
 export interface RoundOptions {
@@ -22,7 +25,7 @@ export async function combinations(ground: Ground, { seed, count, until, print, 
   const commands = new Map<string, number>();
   let made = 0;
   for (; made < count && performance.now() < until && failures.length < mostFailures; made++) {
-    const plan = planOf(new Chance(seed + made), ground.sources.length);
+    const plan = anyPlan(new Chance(seed + made), ground.sources.length);
     const problem = await problemOf(plan, ground, (command) => commands.set(command, (commands.get(command) ?? 0) + 1));
     if (problem === undefined) continue;
     const failure = await described(seed + made, plan, problem, ground);
@@ -34,9 +37,16 @@ export async function combinations(ground: Ground, { seed, count, until, print, 
   return failures;
 }
 
-async function problemOf(plan: Plan, ground: Ground, count: (command: string) => void = () => {}): Promise<string | undefined> {
+type AnyPlan = Plan | TreePlan;
+
+function anyPlan(chance: Chance, etcds: number): AnyPlan {
+  return chance.percent(65) ? planOf(chance, etcds) : treePlanOf(chance, etcds);
+}
+
+async function problemOf(plan: AnyPlan, ground: Ground, count: (command: string) => void = () => {}): Promise<string | undefined> {
   try {
-    await play(plan, ground, count);
+    const runner = new Runner(ground, count);
+    await runner.during(() => ('api' in plan ? playTree(plan, runner) : play(plan, runner)));
     return undefined;
   } catch (thrown) {
     if (thrown instanceof Mismatch) return thrown.message;
@@ -44,7 +54,7 @@ async function problemOf(plan: Plan, ground: Ground, count: (command: string) =>
   }
 }
 
-async function described(seed: number, plan: Plan, problem: string, ground: Ground): Promise<string> {
+async function described(seed: number, plan: AnyPlan, problem: string, ground: Ground): Promise<string> {
   const small = await shrink(plan, async (smaller) => (await problemOf(smaller, ground)) !== undefined, MOST_SHRINKING);
   const smallest = (await problemOf(small, ground)) ?? problem;
   return [`COMBINATION_SEED=${seed} COMBINATIONS=1: ${smallest}`, `made as small as goes: ${JSON.stringify(small)}`, ''].join('\n');

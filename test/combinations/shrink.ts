@@ -22,7 +22,7 @@ export async function shrink<P>(plan: P, fails: (smaller: P) => Promise<boolean>
   return best;
 }
 
-/** Every value that is like this one but for one member of one list, one lease, or one flag. */
+/** Every value that is like this one but for one member of one list, one lease or TTL, or one flag. */
 function* smallerThan(value: Json): Generator<Json> {
   if (value === true) yield false;
   else if (Array.isArray(value)) yield* smallerLists(value);
@@ -40,7 +40,7 @@ function* smallerLists(list: readonly Json[]): Generator<Json> {
 function* smallerObjects(object: object): Generator<Json> {
   for (const [name, member] of Object.entries(object)) {
     if (name === 'etcds') continue;
-    if (name === 'lease') yield Object.fromEntries(Object.entries(object).filter(([other]) => other !== name));
+    if (typeof member === 'number') yield Object.fromEntries(Object.entries(object).filter(([other]) => other !== name));
     for (const smaller of smallerThan(member)) yield { ...object, [name]: smaller };
   }
 }
