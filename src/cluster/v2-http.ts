@@ -16,7 +16,7 @@ const SHORT_ANSWER = 1024 * 1024;
 const LONGEST_HEAD = 1024 * 1024;
 
 export interface V2Request {
-  readonly method: 'GET' | 'PUT' | 'DELETE';
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'DELETE';
   /** Path and query, percent-encoded. */
   readonly target: string;
   /** Body in form encoding. */
@@ -137,8 +137,8 @@ export class V2Http {
 
   /** Nothing is written before it is known to whom. */
   async #ask(origin: string, target: string, request: V2Request): Promise<Dispatcher.ResponseData> {
-    const { method, signal, agreed = method !== 'GET' } = request;
-    if (method !== 'GET') {
+    const { method, signal, agreed = writes(method) } = request;
+    if (writes(method)) {
       await this.#identity.prove(origin, async () => {
         await drain(origin, await this.#accepted(origin, PROBE, { method: 'GET', target: PROBE, signal, agreed: false }));
       });
@@ -189,6 +189,10 @@ export class V2Http {
       throw errorForConnection(origin, thrown);
     }
   }
+}
+
+function writes(method: V2Request['method']): boolean {
+  return method === 'PUT' || method === 'DELETE';
 }
 
 function answerOf(endpoint: string, response: Dispatcher.ResponseData, clock: AnswerClock): V2Answer {

@@ -4,7 +4,7 @@ import type { RunContext } from '../model/run.js';
 import { inContext, type TreeAnswer } from './v2.js';
 import type { AnswerClock } from './v2-clock.js';
 import { NodeQueue } from './v2-node-queue.js';
-import type { TreeRequest } from './v2-read-tree.js';
+import { answered, type TreeRequest } from './v2-read-tree.js';
 import { TreeSpooler } from './v2-spooler.js';
 import { TreeParser } from './v2-tree-parser.js';
 
@@ -15,6 +15,7 @@ const BATCH_BYTES = 256 * 1024;
 
 /** A tree that is still being received. To be closed in any case. */
 export interface TreeStream {
+  readonly path: Buffer;
   readonly index: bigint;
   readonly clusterId: bigint | undefined;
   /** Nanoseconds that the server's clock is ahead, as far as expirations were corrected for it so far. */
@@ -36,8 +37,8 @@ export interface TreeStream {
  * out to be cut short after its first mebibyte is an error, and no other endpoint is asked.
  */
 export function streamTree(request: Omit<TreeRequest, 'tmpDir'>, run: RunContext): Promise<TreeStream> {
-  return request.cluster.readTree(
-    request.path,
+  return answered(
+    request,
     async (answer) => {
       const stream = new AnswerStream(answer, request, run.signal);
       try {
@@ -55,6 +56,7 @@ export function streamTree(request: Omit<TreeRequest, 'tmpDir'>, run: RunContext
 class AnswerStream implements TreeStream {
   readonly index: bigint;
   readonly clusterId: bigint | undefined;
+  readonly path: Buffer;
   readonly notes = new NoteBook();
   readonly #endpoint: string;
   readonly #clock: AnswerClock;
@@ -64,8 +66,13 @@ class AnswerStream implements TreeStream {
   readonly #signal: AbortSignal;
   #ended = false;
 
-  constructor({ index, clusterId, endpoint, clock, body }: TreeAnswer, { selects, now }: Omit<TreeRequest, 'tmpDir'>, signal: AbortSignal) {
+  constructor(
+    { index, clusterId, endpoint, clock, body }: TreeAnswer,
+    { path, selects, now }: Omit<TreeRequest, 'tmpDir'>,
+    signal: AbortSignal,
+  ) {
     this.#signal = signal;
+    this.path = path;
     this.index = index;
     this.clusterId = clusterId;
     this.#endpoint = endpoint;

@@ -3,7 +3,7 @@ import type { TreeNode } from '../model/node.js';
 import type { ClusterOptions } from './options.js';
 import type { AnswerClock } from './v2-clock.js';
 import { errorForAnswer, errorForRefusal, refusalIn, V2_REFUSAL, type V2Refusal } from './v2-errors.js';
-import { type V2Answer, V2Http } from './v2-http.js';
+import { type V2Answer, V2Http, type V2Request } from './v2-http.js';
 import { clusterIdIn } from './v2-identity.js';
 import { type ParsedNode, TreeParser } from './v2-tree-parser.js';
 import { percentEncode } from './v2-url.js';
@@ -23,6 +23,8 @@ export interface TreeAnswer {
   /** X-Etcd-Cluster-Id; undefined where the server does not say it (2.0). */
   readonly clusterId: bigint | undefined;
   readonly clock: AnswerClock;
+  /** There is no such directory; the JSON is that of one with nothing in it. */
+  readonly isMissing: boolean;
   /** The JSON, as it comes. Ends without an error only when the HTTP answer was whole. */
   readonly body: AsyncIterable<Buffer>;
 }
@@ -62,6 +64,12 @@ export interface V2Cluster {
    */
   readTree<T>(path: Buffer, use: (answer: TreeAnswer) => Promise<T>, signal?: AbortSignal): Promise<T>;
   /**
+   * Reads what lies under a directory, as `readTree` does. It is asked for with a slash at its end, which a
+   * permission of `/app/*` needs to cover it (etcd api/v2auth/auth.go, HasRecursiveAccess). One that is not
+   * there is one with nothing in it, as is what is no directory.
+   */
+  readDirectory<T>(path: Buffer, use: (answer: TreeAnswer) => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /**
    * Waits for the first change at or under `path` with an index of `from` or higher. Of hidden nodes
    * under it changes are told that have happened already, but not those that are waited for.
    *
@@ -69,6 +77,13 @@ export interface V2Cluster {
    * @param patience longest wait, in milliseconds
    */
   watch(path: Buffer, from: bigint, patience: number, signal?: AbortSignal): Promise<Watched>;
+  /**
+   * The store's index, as the server that is asked knows it.
+   *
+   * @param path of a directory that may be read; empty for the root
+   * @returns undefined where the server does not tell it
+   */
+  storeIndex(path: Buffer, signal?: AbortSignal): Promise<bigint | undefined>;
   /** Looks at one node, by quorum; undefined when it is not there. Also finds a hidden one. */
   get(path: Buffer, signal?: AbortSignal): Promise<TreeNode | undefined>;
   /**
@@ -102,15 +117,12 @@ export function connectV2(options: ClusterOptions): V2Cluster {
     location: options.endpoints.map((endpoint) => new URL(endpoint).origin).join(','),
     clockOffset: () => http.clockOffset,
     readTree: (path, use, signal) =>
-      http.request(
-        {
-          method: 'GET',
-          target: `${keysTarget(path)}?recursive=true&sorted=true&quorum=true`,
-          signal,
-          patience: TREE_PATIENCE * options.commandTimeout,
-          agreed: true,
-        },
-        async (answer) => inContext(answer.endpoint, use(await treeAnswer(answer))),
+      http.request(treeRequest(keysTarget(path), options, signal), async (answer) =>
+        inContext(answer.endpoint, use(await treeAnswer(answer))),
+      ),
+    readDirectory: (path, use, signal) =>
+      http.request(treeRequest(directoryTarget(path), options, signal), async (answer) =>
+        inContext(answer.endpoint, use(await directoryAnswer(answer))),
       ),
     watch: (path, from, patience, signal) =>
       watchOnce(http, {
@@ -118,6 +130,11 @@ export function connectV2(options: ClusterOptions): V2Cluster {
         // Sooner than the connection gives up on a body of which nothing comes.
         patience: Math.min(patience, 0.8 * options.commandTimeout),
         signal,
+      }),
+    storeIndex: (path, signal) =>
+      http.request({ method: 'HEAD', target: directoryTarget(path), signal, agreed: false }, async (answer) => {
+        await answer.discard();
+        return indexIn(answer);
       }),
     get: (path, signal) =>
       http.request({ method: 'GET', target: `${keysTarget(path)}?quorum=true`, signal, agreed: true }, (answer) =>
@@ -147,17 +164,56 @@ function keysTarget(path: Buffer): string {
   return `/v2/keys${path.length === 0 ? '/' : percentEncode(path, '/').toString('latin1')}`;
 }
 
+function directoryTarget(path: Buffer): string {
+  return path.length === 0 ? keysTarget(path) : `${keysTarget(path)}/`;
+}
+
+function treeRequest(target: string, { commandTimeout }: ClusterOptions, signal: AbortSignal | undefined): V2Request {
+  return {
+    method: 'GET',
+    target: `${target}?recursive=true&sorted=true&quorum=true`,
+    signal,
+    patience: TREE_PATIENCE * commandTimeout,
+    agreed: true,
+  };
+}
+
+/** What etcd answers with for a tree that has nothing in it. */
+const NOTHING = Buffer.from('{"action":"get","node":{"dir":true}}');
+
+async function directoryAnswer(answer: V2Answer): Promise<TreeAnswer> {
+  const index = indexIn(answer);
+  if ((answer.status !== 404 && answer.status !== 400) || index === undefined) return treeAnswer(answer);
+  const body = await answer.short();
+  const code = refusalIn(body)?.errorCode;
+  if (code !== V2_REFUSAL.keyNotFound && code !== V2_REFUSAL.notADirectory) throw errorForAnswer(answer.endpoint, answer.status, body);
+  return { ...answerBy(answer, index), body: only(NOTHING), isMissing: true };
+}
+
+async function* only(chunk: Buffer): AsyncGenerator<Buffer> {
+  yield chunk;
+}
+
 async function treeAnswer(answer: V2Answer): Promise<TreeAnswer> {
-  const index = answer.header('x-etcd-index');
-  if (answer.status !== 200 || index === undefined || !/^\d{1,20}$/.test(index)) {
+  const index = indexIn(answer);
+  if (answer.status !== 200 || index === undefined) {
     throw errorForAnswer(answer.endpoint, answer.status, await answer.short());
   }
+  return { ...answerBy(answer, index), body: answer.chunks(), isMissing: false };
+}
+
+function indexIn(answer: V2Answer): bigint | undefined {
+  const index = answer.header('x-etcd-index');
+  return index !== undefined && /^\d{1,20}$/.test(index) ? BigInt(index) : undefined;
+}
+
+/** What the head of an answer tells. */
+function answerBy(answer: V2Answer, index: bigint): Omit<TreeAnswer, 'body' | 'isMissing'> {
   return {
     endpoint: answer.endpoint,
-    index: BigInt(index),
+    index,
     clusterId: clusterIdIn({ 'x-etcd-cluster-id': answer.header('x-etcd-cluster-id') }),
     clock: answer.clock,
-    body: answer.chunks(),
   };
 }
 

@@ -1,7 +1,7 @@
 import { batchOf, type RecordBatch } from '../model/batch.js';
 import type { TreeNode } from '../model/node.js';
 import type { KeySelection } from '../model/source.js';
-import { isUnder } from '../model/tree-path.js';
+import { compareTreePaths, isCleanPath, isHidden, isUnder } from '../model/tree-path.js';
 import { startsWith } from '../selection/prefix.js';
 import { isSelected, selectsAll } from '../selection/select.js';
 import { keyOf } from '../wire/keyvalue.js';
@@ -20,6 +20,28 @@ interface Held {
 /** Whether a path is that of a directory in which selected nodes may lie, though it is not selected itself. */
 export function isAboveSelected(path: Buffer, { prefixes }: KeySelection): boolean {
   return prefixes.some((prefix) => prefix.length > path.length && prefix[path.length] === SLASH && startsWith(prefix, path));
+}
+
+/**
+ * The directories that have all of what a selection chooses in them: the part of each prefix up to its last
+ * slash. One under another is left out, unless it is hidden there: no listing shows it.
+ *
+ * @returns paths; an empty one for the root
+ */
+export function directoriesOf({ prefixes }: KeySelection): Buffer[] {
+  const all = (prefixes.length === 0 ? [Buffer.alloc(0)] : prefixes).map(directoryOf).sort(compareTreePaths);
+  const kept: Buffer[] = [];
+  for (const path of all) if (!kept.some((above) => isListedUnder(path, above))) kept.push(path);
+  return kept;
+}
+
+function directoryOf(prefix: Buffer): Buffer {
+  const path = prefix.subarray(0, Math.max(0, prefix.lastIndexOf(SLASH)));
+  return isCleanPath(path) ? path : prefix.subarray(0, 0);
+}
+
+function isListedUnder(path: Buffer, above: Buffer): boolean {
+  return path.equals(above) || ((above.length === 0 || isUnder(path, above)) && !isHidden(path.subarray(above.length)));
 }
 
 /** The paths of all directories above what a selection chooses, from the root down; without the root. */

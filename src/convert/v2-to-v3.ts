@@ -1,7 +1,7 @@
 import { FerryError } from '../errors.js';
 import { batchOf, type RecordBatch } from '../model/batch.js';
 import type { Lease } from '../model/lease.js';
-import { NoteBook } from '../model/note.js';
+import { type Note, NoteBook } from '../model/note.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
 import { isHidden } from '../model/tree-path.js';
 import { isSelected, selectsAll } from '../selection/select.js';
@@ -64,7 +64,7 @@ export async function convertTree(source: Source, options: ConvertTreeOptions = 
   const conversion = new TreeConversion(options, source);
   await conversion.survey(source.records());
   const { notes, counts } = conversion;
-  notes.merge(source.notes.list());
+  notes.merge(notesOf(source, options));
   return {
     info: { ...infoOf(source, options), estimatedRecords: counts.keys },
     notes,
@@ -96,10 +96,15 @@ export function convertStream(source: Source, options: ConvertTreeOptions = {}):
     auth: () => source.auth(),
     records: async function* () {
       yield* conversion.surveyedRecords(source.records());
-      conversion.notes.merge(source.notes.list());
+      conversion.notes.merge(notesOf(source, options));
     },
     close: () => source.close(),
   };
+}
+
+/** Who wants no hidden nodes loses nothing with those that were not read. */
+function notesOf({ notes }: Source, { hidden }: ConvertTreeOptions): Note[] {
+  return notes.list().map((note) => (hidden === 'drop' && note.code === 'hidden-node-left-out' ? { ...note, lossy: false } : note));
 }
 
 function clockOf({ clockOffset }: Source): Pick<Source, 'clockOffset'> {

@@ -88,6 +88,16 @@ export class Expirations {
     return found;
   }
 
+  /** How many nodes have a TTL. */
+  get count(): number {
+    return this.#mortals.size;
+  }
+
+  /** The paths of all nodes with a TTL. */
+  paths(): TreeNode['path'][] {
+    return [...this.#mortals.values()].map(({ path }) => path);
+  }
+
   /**
    * Nodes that end soon, or should have ended, unless their TTL was refreshed; the closer to the end,
    * the more often.

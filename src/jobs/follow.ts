@@ -2,6 +2,7 @@ import { connectV2, type V2Cluster } from '../cluster/v2.js';
 import type { V2Event } from '../cluster/v2-watch.js';
 import { connectV3 } from '../cluster/v3-connect.js';
 import { SAME_KEYS } from '../convert/key-mapping.js';
+import { directoriesAboveSelected } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
 import { clusterOptions } from '../locations/connection.js';
 import type { SourceRequest } from '../locations/source.js';
@@ -12,6 +13,8 @@ import type { SourceInfo } from '../model/source.js';
 import { Changes } from './follow-changes.js';
 import { Expirations } from './follow-expirations.js';
 import { Feed } from './follow-feed.js';
+import { UntoldChanges } from './follow-refresh.js';
+import { type Watched, watchedPaths, withSlash } from './follow-watched.js';
 import { carryChanges, type FollowTarget } from './follow-write.js';
 import { type MigrateOptions, type MigrateReport, migrate } from './migrate.js';
 import { opened } from './migrate-memory.js';
@@ -25,6 +28,12 @@ const MISSED = 1_000;
 const LOOKS_AT_ONCE = 16;
 /** Between two readings of the whole tree that are not pressing, in milliseconds. */
 const REREAD_EVERY = 1_000;
+/** As long between readings for changes that no event tells of: in milliseconds, and in times that the last reading took. */
+const UNTOLD_REREAD_EVERY = 10_000;
+const READINGS_APART = 20;
+/** Nodes with a TTL that are looked at one by one when something was changed without an event, and the time each is worth, in milliseconds. */
+const MOST_LOOKS = 512;
+const LOOK_COST = 20;
 /** How far apart two readings may find one end, in nanoseconds, where a clock's offset was corrected for. */
 const CLOCK_SLACK = 2_000_000_000n;
 
@@ -97,10 +106,12 @@ function refuse({ from, to, write, rules, state, toApi }: FollowOptions): void {
 /** The connections that a follower holds while it follows. */
 interface Lines {
   readonly source: V2Cluster;
-  /** Changes of the tree as listings show it. */
+  /** Changes of the tree, or of the directory followed, as listings show it. */
   main: Feed;
-  /** Of the hidden nodes asked for: that there are any is all that is taken of them. */
-  hidden: Feed[];
+  /** Of hidden nodes and of directories watched one by one: that there are any is all that is taken of them. */
+  others: Feed[];
+  readonly untold: UntoldChanges;
+  readonly watched: Watched;
 }
 
 class Follower {
@@ -121,6 +132,11 @@ class Follower {
   #clockOffset = (): bigint => 0n;
   #rereadWanted = false;
   #lastReread = 0;
+  #rereadTook = 0;
+  /** Something was changed that no event tells of, since the tree was read. */
+  #hasUntold = false;
+  #lookAtAll = false;
+  #lastLookAtAll = 0;
   #lastEvent = Date.now();
   #lastLook = Date.now();
   #warned = false;
@@ -143,8 +159,11 @@ class Follower {
     const endpoints = from.location.kind === 'live' ? from.location.endpoints : [];
     const source = connectV2(await clusterOptions(endpoints, from.connection));
     this.#clockOffset = () => source.clockOffset();
-    const lines = { source, ...this.#feeds(source) };
+    const watched = await watchedPaths(source, from, this.#run.signal);
+    const untold = new UntoldChanges(source, watched.main, this.#applied);
+    const lines = { source, watched, untold, ...this.#feeds(source, watched) };
     try {
+      await this.#lookAbove(source);
       onFollowing?.();
       while (!this.#isOver()) await this.#step(lines);
     } finally {
@@ -161,6 +180,7 @@ class Follower {
    * @param last the reading that ends it all: its outcome is proven
    */
   async reread(last = false): Promise<MigrateReport> {
+    const began = Date.now();
     await this.#closeTarget();
     this.#expirations.clear();
     this.#changes.clear();
@@ -183,16 +203,22 @@ class Follower {
     );
     this.#source = report.source;
     this.#applied = report.source.revision;
-    this.#rereadWanted = false;
+    this.#rereadWanted = this.#hasUntold = this.#lookAtAll = false;
     this.#lastReread = Date.now();
+    this.#rereadTook = this.#lastReread - began;
     if (!last) this.#tally.rereads++;
     return report;
   }
 
-  #feeds(source: V2Cluster): Pick<Lines, 'main' | 'hidden'> {
-    const from = this.#applied + 1n;
-    const hidden = (this.#o.from.includeHidden ?? []).map((path) => new Feed(source, Buffer.from(path), from, this.#run));
-    return { main: new Feed(source, Buffer.alloc(0), from, this.#run), hidden };
+  #feeds(source: V2Cluster, { main, others }: Watched): Pick<Lines, 'main' | 'others'> {
+    const feed = (path: Buffer): Feed => new Feed(source, path, this.#applied + 1n, this.#run);
+    return { main: feed(withSlash(main)), others: others.map(feed) };
+  }
+
+  /** Directories above what is followed may expire, while nothing that they would come along with is there. */
+  async #lookAbove(source: V2Cluster): Promise<void> {
+    const paths = directoriesAboveSelected(this.#o.from.selection);
+    for (const node of await this.#lookAt(source, paths)) if (node.dir && node.expiration !== 0n) this.#expirations.set(node);
   }
 
   #isOver(): boolean {
@@ -207,19 +233,24 @@ class Follower {
   }
 
   async #step(lines: Lines): Promise<void> {
-    const { main, hidden, source } = lines;
-    for (const event of await main.take(AT_ONCE, TICK)) this.#take(event);
-    for (const feed of hidden) if ((await feed.take(AT_ONCE, 0)).length > 0) this.#sawChange();
-    await this.#lookAgain(source);
+    const { main, others, source, untold } = lines;
+    for (const event of await main.take(AT_ONCE, TICK)) {
+      untold.told(event.index);
+      this.#take(event);
+    }
+    for (const feed of others) if ((await feed.take(AT_ONCE, 0)).length > 0) this.#sawChange();
+    await this.#lookAgain(lines);
     this.#rereadWanted ||= this.#changes.mustReread;
     this.#tellLag(main);
-    const cleared = [main, ...hidden].some((feed) => feed.cleared);
-    if (cleared || (this.#rereadWanted && Date.now() - this.#lastReread >= REREAD_EVERY)) {
+    const cleared = [main, ...others].some((feed) => feed.cleared);
+    if (cleared || this.#isRereadDue()) {
       if (cleared) this.#run.warn(`the source has forgotten changes after index ${this.#applied}; reading the tree anew`);
       await this.reread();
+      untold.readAt(this.#applied);
+      await this.#lookAbove(source);
       if (!cleared) return;
       await closeFeeds(lines);
-      Object.assign(lines, this.#feeds(source));
+      Object.assign(lines, this.#feeds(source, lines.watched));
       return;
     }
     await this.#carry();
@@ -256,19 +287,41 @@ class Follower {
     await this.#target.state.tidy();
   }
 
-  /** Looks at nodes that will soon be gone: a TTL that was refreshed is told to nobody. */
-  async #lookAgain(source: V2Cluster): Promise<void> {
+  /** A reading that is not pressing is as rare as it is costly. */
+  #isRereadDue(): boolean {
+    const passed = Date.now() - this.#lastReread;
+    if (this.#rereadWanted) return passed >= REREAD_EVERY;
+    return this.#hasUntold && passed >= Math.max(UNTOLD_REREAD_EVERY, READINGS_APART * this.#rereadTook);
+  }
+
+  /** Looks at nodes that will soon be gone, and at all once something was changed without an event: it may be a TTL. */
+  async #lookAgain({ source, main, untold }: Lines): Promise<void> {
     if ((this.#o.rules?.ttl?.kind ?? 'exact') !== 'exact') return;
-    const due = this.#expirations.dueForALook(Date.now());
-    for (let at = 0; at < due.length; at += LOOKS_AT_ONCE) {
-      const nodes = await Promise.all(due.slice(at, at + LOOKS_AT_ONCE).map((path) => this.#look(source, path)));
-      for (const node of nodes) {
-        if (node === undefined || this.#isSameEnd(node.expiration, this.#expirations.of(node.path))) continue;
-        if (!node.dir) this.#changes.file(node);
-        // One that was made since will be told of.
-        else if (node.createdIndex <= this.#applied) this.#rereadWanted = true;
-      }
+    const now = Date.now();
+    const caughtUp = main.storeIndex <= this.#applied;
+    if (await untold.ask(caughtUp, now, this.#run.signal).catch(ifAnswered)) this.#hasUntold = this.#lookAtAll = true;
+    const { count } = this.#expirations;
+    const all = this.#lookAtAll && count <= MOST_LOOKS && now - this.#lastLookAtAll >= count * LOOK_COST;
+    if (all) {
+      this.#lookAtAll = false;
+      this.#lastLookAtAll = now;
     }
+    for (const node of await this.#lookAt(source, all ? this.#expirations.paths() : this.#expirations.dueForALook(now))) {
+      if (this.#isSameEnd(node.expiration, this.#expirations.of(node.path))) continue;
+      if (!node.dir) this.#changes.file(node);
+      // One that was made since will be told of.
+      else if (node.createdIndex <= this.#applied) this.#rereadWanted = true;
+    }
+  }
+
+  /** @returns the nodes that are there; none that may not be looked at */
+  async #lookAt(source: V2Cluster, paths: readonly Buffer[]): Promise<TreeNode[]> {
+    const found: TreeNode[] = [];
+    for (let at = 0; at < paths.length; at += LOOKS_AT_ONCE) {
+      const nodes = await Promise.all(paths.slice(at, at + LOOKS_AT_ONCE).map((path) => this.#look(source, path)));
+      found.push(...nodes.filter((node) => node !== undefined));
+    }
+    return found;
   }
 
   /** Two readings may find ends a little apart that a clock's offset was corrected for. */
@@ -283,7 +336,7 @@ class Follower {
       return await source.get(path, this.#run.signal);
     } catch (thrown) {
       const error = FerryError.from(thrown);
-      if (error.code === 'unreachable') return undefined;
+      if (error.code === 'unreachable' || error.code === 'unauthorized') return undefined;
       throw error;
     }
   }
@@ -332,8 +385,15 @@ class Follower {
   }
 }
 
-async function closeFeeds({ main, hidden }: Lines): Promise<void> {
-  await Promise.all([main, ...hidden].map((feed) => feed.close()));
+/** A source that does not answer is waited for by its feed. */
+function ifAnswered(thrown: unknown): false {
+  const error = FerryError.from(thrown);
+  if (error.code !== 'unreachable' && error.code !== 'unauthorized') throw error;
+  return false;
+}
+
+async function closeFeeds({ main, others }: Lines): Promise<void> {
+  await Promise.all([main, ...others].map((feed) => feed.close()));
 }
 
 function withoutHidden({ includeHidden: _, ...from }: SourceRequest): SourceRequest {

@@ -4,7 +4,7 @@ import { connectV3 } from '../cluster/v3-connect.js';
 import { FerryError } from '../errors.js';
 import type { RunContext } from '../model/run.js';
 import { closing, type Source } from '../model/source.js';
-import { openLiveV2, streamLiveV2 } from '../readers/live-v2.js';
+import { isOneListing, openLiveV2, streamLiveV2 } from '../readers/live-v2.js';
 import { openLiveV3 } from '../readers/live-v3.js';
 import { openLiveSnapshot } from '../readers/live-v3-snapshot.js';
 import { clusterOptions } from './connection.js';
@@ -53,6 +53,7 @@ async function openV2(request: SourceRequest, cluster: V2Cluster, run: RunContex
   if (via !== undefined) throw new FerryError('usage', '--via is for v3');
   if (allowStale === true) throw new FerryError('usage', '--allow-stale is for v3: a v2 tree is read by quorum');
   if (limitRate !== undefined) throw new FerryError('usage', '--limit-rate is for v3: a v2 tree comes as one answer');
-  if (request.once === true && includeHidden === undefined) return streamLiveV2({ cluster, selection }, run);
+  if (request.once === true && includeHidden === undefined && isOneListing(selection))
+    return streamLiveV2({ cluster, selection, tmpDir }, run);
   return openLiveV2({ cluster, selection, tmpDir, ...(includeHidden === undefined ? {} : { includeHidden }) }, run);
 }

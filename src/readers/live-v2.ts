@@ -1,18 +1,21 @@
 import { tmpdir } from 'node:os';
 import type { V2Cluster } from '../cluster/v2.js';
+import { mergeTrees } from '../cluster/v2-merge-trees.js';
+import { readAbove } from '../cluster/v2-read-above.js';
+import { closeTrees, readDirectories } from '../cluster/v2-read-directories.js';
 import { type ReadTree, readTree, type TreeRequest } from '../cluster/v2-read-tree.js';
-import type { NodeSpool } from '../cluster/v2-spool.js';
 import { streamTree } from '../cluster/v2-stream-tree.js';
 import { authOfV2 } from '../convert/v2-auth.js';
+import { directoriesOf, selectNodes } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
 import type { AuthData } from '../model/auth.js';
+import type { RecordBatch } from '../model/batch.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
-import { isCleanPath } from '../model/tree-path.js';
+import { isCleanPath, isHidden, isUnder } from '../model/tree-path.js';
 import { isSelected } from '../selection/select.js';
-import { readAbove } from './live-v2-above.js';
-import { mergeTrees } from './live-v2-merge.js';
+import { noteHidden, noteNothingListed } from './live-v2-hidden.js';
 
 export interface LiveV2Options {
   readonly cluster: V2Cluster;
@@ -50,53 +53,126 @@ export interface LiveV2Options {
 export async function openLiveV2(options: LiveV2Options, run: RunContext): Promise<Source> {
   const { cluster, selection = EVERYTHING } = options;
   const startedAt = (options.now ?? Date.now)();
-  const request: TreeRequest = {
-    cluster,
-    path: pathGiven(options.path ?? ''),
-    selects: (path) => isSelected(path, selection),
-    tmpDir: options.tmpDir ?? tmpdir(),
-    now: startedAt,
-  };
-  const trees: ReadTree[] = [];
+  const request = { cluster, selects: (path: Buffer) => isSelected(path, selection), tmpDir: options.tmpDir ?? tmpdir(), now: startedAt };
+  const trees: ReadTree[] = await readChosen(options, request, run);
   try {
-    trees.push(await readTree(request, run));
-    for (const path of options.includeHidden ?? []) trees.push(await readTree({ ...request, path: pathGiven(path) }, run));
+    for (const path of await hiddenToRead(options, trees, run)) trees.push(await readHidden({ ...request, path }, run));
+    const read = trees.map(({ path }) => path);
+    const isEmpty = trees.every(({ spool }) => spool.count === 0);
+    trees.push(...(await readAbove({ ...request, path: Buffer.alloc(0) }, trees, run)));
     const { index, clusterId } = trees[0] as ReadTree;
-    for (const { path } of [...trees]) trees.push(...(await readAbove({ ...request, path }, index, run)));
     const serverVersion = await cluster.version(run.signal).catch(() => undefined);
-    const info = infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection });
-    return sourceOf(trees, (notes) => readAuth(cluster, notes, run), {
-      ...info,
-      estimatedRecords: trees.reduce((sum, { spool }) => sum + spool.count, 0),
-    });
+    const estimatedRecords = trees.reduce((sum, { spool }) => sum + spool.count, 0);
+    const info = { ...infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection }), estimatedRecords };
+    const source = sourceOf(trees, (notes) => readAuth(cluster, notes, run), info);
+    if (isEmpty) noteNothingListed(source.notes, index);
+    if (options.path === undefined) await noteHidden(cluster, { selection, read }, source.notes, run);
+    return source;
   } catch (thrown) {
-    await closeAll(trees);
+    await closeTrees(trees);
     throw thrown;
   }
+}
+
+/** The directories that hold what was chosen, or what lies at the path given. */
+async function readChosen({ path, selection = EVERYTHING }: LiveV2Options, request: Omit<TreeRequest, 'path'>, run: RunContext) {
+  if (path !== undefined) return [await readTree({ ...request, path: pathGiven(path) }, run)];
+  return readDirectories(request, directoriesOf(selection), run);
+}
+
+/** Hidden nodes that were named: by their paths, or by a prefix that is the path of one. */
+async function hiddenToRead(
+  { cluster, includeHidden = [], selection = EVERYTHING }: LiveV2Options,
+  trees: readonly ReadTree[],
+  run: RunContext,
+): Promise<Buffer[]> {
+  const named = selection.prefixes.filter(
+    (prefix) => isHidden(prefix) && isCleanPath(prefix) && !trees.some(({ path }) => isListed(prefix, path)),
+  );
+  const there = await Promise.all(named.map((path) => cluster.get(path, run.signal)));
+  return [...includeHidden.map(pathGiven), ...named.filter((_, i) => there[i] !== undefined)];
+}
+
+/** Whether a listing of a directory shows what lies at a path. */
+function isListed(path: Buffer, directory: Buffer): boolean {
+  return isUnder(path, directory) && !isHidden(path.subarray(directory.length));
+}
+
+/** As a node, or, where that is not allowed, as a directory: a permission of `/_x/*` covers that alone. */
+async function readHidden(request: TreeRequest, run: RunContext): Promise<ReadTree> {
+  try {
+    return await readTree(request, run);
+  } catch (thrown) {
+    if (!(thrown instanceof FerryError) || thrown.code !== 'unauthorized') throw thrown;
+    const tree = await readTree({ ...request, isDirectory: true }, run);
+    if (!tree.isMissing) return tree;
+    await tree.spool.close();
+    throw thrown;
+  }
+}
+
+/** Whether what a selection chooses comes as one listing, which may be read as it comes. */
+export function isOneListing(selection: KeySelection): boolean {
+  const [directory, ...others] = directoriesOf(selection);
+  return directory !== undefined && others.length === 0 && !isHidden(directory) && !selection.prefixes.some((prefix) => isHidden(prefix));
 }
 
 /**
  * Reads a live v2 tree as it comes, and keeps none of it: `records()` may be called once, and a
  * failure in the middle comes after records were passed on. Indices of directories are left out, hidden nodes too.
  *
+ * @param options a selection for which `isOneListing`
  * @throws FerryError as V2Cluster does, also from `records()`
  */
-export async function streamLiveV2(options: Pick<LiveV2Options, 'cluster' | 'selection' | 'now'>, run: RunContext): Promise<Source> {
-  const { cluster, selection = EVERYTHING } = options;
+export async function streamLiveV2(
+  options: Pick<LiveV2Options, 'cluster' | 'selection' | 'now' | 'tmpDir'>,
+  run: RunContext,
+): Promise<Source> {
+  const { cluster, selection = EVERYTHING, tmpDir = tmpdir() } = options;
   const startedAt = (options.now ?? Date.now)();
-  const selects = (path: Buffer): boolean => isSelected(path, selection);
-  const stream = await streamTree({ cluster, path: Buffer.alloc(0), selects, now: startedAt }, run);
-  const { index, clusterId, notes } = stream;
-  const serverVersion = await cluster.version(run.signal).catch(() => undefined);
-  return {
-    info: infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection }),
-    notes,
-    leases: async function* () {},
-    auth: () => readAuth(cluster, notes, run),
-    clockOffset: () => stream.clockOffset,
-    records: () => stream.batches(),
-    close: () => stream.close(),
+  const [path = Buffer.alloc(0)] = directoriesOf(selection);
+  const request = { cluster, path, isDirectory: true, selects: (each: Buffer) => isSelected(each, selection), tmpDir, now: startedAt };
+  const stream = await streamTree(request, run);
+  const above: ReadTree[] = [];
+  const close = async (): Promise<void> => {
+    await stream.close();
+    await closeTrees(above);
   };
+  try {
+    const { index, clusterId, notes } = stream;
+    above.push(...(await readAbove(request, [stream], run)));
+    for (const tree of above) notes.merge(tree.notes.list());
+    await noteHidden(cluster, { selection, read: [path] }, notes, run);
+    const serverVersion = await cluster.version(run.signal).catch(() => undefined);
+    return {
+      info: infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection }),
+      notes,
+      leases: async function* () {},
+      auth: () => readAuth(cluster, notes, run),
+      clockOffset: () => stream.clockOffset,
+      records: () => notingNothing(merged([...above.map(({ spool }) => spool.batches()), stream.batches()], selection), notes, index),
+      close,
+    };
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+}
+
+async function* notingNothing(batches: AsyncIterable<RecordBatch>, notes: NoteBook, index: bigint): AsyncGenerator<RecordBatch> {
+  let isEmpty = true;
+  for await (const batch of batches) {
+    isEmpty = false;
+    yield batch;
+  }
+  if (isEmpty) noteNothingListed(notes, index);
+}
+
+/** Trees as one; directories that came along from above are kept where something lies under them. */
+function merged(streams: readonly AsyncIterable<RecordBatch>[], selection: KeySelection): AsyncIterable<RecordBatch> {
+  const [first, ...others] = streams;
+  if (first !== undefined && others.length === 0) return first;
+  return selectNodes(mergeTrees(streams), selection);
 }
 
 interface Seen {
@@ -140,11 +216,14 @@ function sourceOf(trees: readonly ReadTree[], auth: (notes: NoteBook) => Promise
   const notes = new NoteBook();
   for (const tree of trees) {
     notes.merge(tree.notes.list());
-    if (tree.index !== info.revision) {
-      notes.add('hidden-at-other-index', `hidden nodes were read at a later index than the rest (${info.revision})`, {
-        example: `${tree.path.toString()} at ${tree.index}`,
+    if (tree.index === info.revision) continue;
+    const example = `${tree.path.toString()} at ${tree.index}`;
+    if (isHidden(tree.path))
+      notes.add('hidden-at-other-index', `hidden nodes were read at a later index than the rest (${info.revision})`, { example });
+    else
+      notes.add('read-at-other-index', `directories that were read one by one, at a later index than the first (${info.revision})`, {
+        example,
       });
-    }
   }
   const streams = trees.map(({ spool }) => spool);
   return {
@@ -153,13 +232,13 @@ function sourceOf(trees: readonly ReadTree[], auth: (notes: NoteBook) => Promise
     leases: async function* () {},
     clockOffset: () => trees.find(({ clockOffset }) => clockOffset !== 0n)?.clockOffset ?? 0n,
     auth: () => auth(notes),
-    records: () => (streams.length === 1 ? (streams[0] as NodeSpool).batches() : mergeTrees(streams.map((spool) => spool.batches()))),
-    close: () => closeAll(trees),
+    records: () =>
+      merged(
+        streams.map((spool) => spool.batches()),
+        info.selection,
+      ),
+    close: () => closeTrees(trees),
   };
-}
-
-async function closeAll(trees: readonly ReadTree[]): Promise<void> {
-  await Promise.all(trees.map(({ spool }) => spool.close()));
 }
 
 /** @throws FerryError `usage` when etcd could not keep a node by that path */

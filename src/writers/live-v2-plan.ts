@@ -1,6 +1,9 @@
 import type { V2Cluster } from '../cluster/v2.js';
 import { offsetText } from '../cluster/v2-clock.js';
-import { readTree } from '../cluster/v2-read-tree.js';
+import { mergeTrees } from '../cluster/v2-merge-trees.js';
+import { lookAbove, spooled } from '../cluster/v2-read-above.js';
+import { closeTrees, readDirectories, withTrees } from '../cluster/v2-read-directories.js';
+import type { ReadTree } from '../cluster/v2-read-tree.js';
 import { NodeSpool } from '../cluster/v2-spool.js';
 import { showKey } from '../convert/key-text.js';
 import { earlierEnd, InheritedEnds } from '../convert/v2-select.js';
@@ -17,6 +20,8 @@ import { isSameNode, isSooner } from './live-v2-same.js';
 
 export interface PlanOptions {
   readonly cluster: V2Cluster;
+  /** The directories of the target that hold all of the nodes' paths: nothing else of it is read. */
+  readonly within: readonly Buffer[];
   readonly onConflict: V2ConflictRule;
   readonly tmpDir: string;
   /** Milliseconds since the Unix epoch: what expires before is left out. */
@@ -46,27 +51,28 @@ interface Placed {
  *   overwritten; `usage` when the nodes are not in tree order
  */
 export async function planTree(records: AsyncIterable<RecordBatch>, options: PlanOptions): Promise<NodeSpool> {
-  const { cluster, tmpDir, now, run } = options;
-  const tree = await readTree({ cluster, path: Buffer.alloc(0), selects: () => true, tmpDir, now }, run);
+  const { cluster, tmpDir, run } = options;
+  const { trees, above } = await readTarget(options);
+  const all = above === undefined ? trees : [...trees, above];
   try {
     noteClock(options, cluster.clockOffset());
-    if (options.onTarget !== undefined) options.onTarget({ clusterId: tree.clusterId, files: await countFiles(tree.spool, options) });
+    if (options.onTarget !== undefined) options.onTarget({ clusterId: trees[0]?.clusterId, files: await countFiles(trees, options) });
     const actions = await NodeSpool.create(tmpDir);
     try {
-      await new Planner(actions, new TargetNodes(tree.spool.batches(), cluster, run), options).plan(records);
+      await new Planner(actions, new TargetNodes(mergeTrees(all.map(({ spool }) => spool.batches())), cluster, run), options).plan(records);
       return actions;
     } catch (thrown) {
       await actions.close();
       throw thrown;
     }
   } finally {
-    await tree.spool.close();
+    await closeTrees(all);
   }
 }
 
-async function countFiles(spool: NodeSpool, { counted = () => true }: PlanOptions): Promise<number> {
+async function countFiles(trees: readonly ReadTree[], { counted = () => true }: PlanOptions): Promise<number> {
   let files = 0;
-  for await (const batch of spool.batches()) {
+  for await (const batch of mergeTrees(trees.map(({ spool }) => spool.batches()))) {
     for (let i = 0; i < batch.count; i++) {
       const { path, dir } = decodeNode(recordAt(batch, i));
       if (!dir && counted(path)) files++;
@@ -74,6 +80,25 @@ async function countFiles(spool: NodeSpool, { counted = () => true }: PlanOption
   }
   return files;
 }
+
+interface Target {
+  readonly trees: readonly ReadTree[];
+  readonly above: Pick<ReadTree, 'spool'> | undefined;
+}
+
+/** The part of the target's tree that is written to, and the directories above it. */
+async function readTarget({ cluster, within, tmpDir, now, run }: PlanOptions): Promise<Target> {
+  const trees = await readDirectories({ cluster, selects: () => true, tmpDir, now }, within, run);
+  return withTrees(trees, async () => {
+    const { nodes, notReadable } = await lookAbove({ cluster }, within, run);
+    // Who may write below a directory, and not look at it, is taken at their word that it is there.
+    const assumed = notReadable.map((path) => ({ path, dir: true, value: EMPTY, createdIndex: 0n, modifiedIndex: 0n, expiration: 0n }));
+    const known = [...nodes, ...assumed].sort((a, b) => compareTreePaths(a.path, b.path));
+    return { trees, above: known.length === 0 ? undefined : { spool: await spooled(known, tmpDir) } };
+  });
+}
+
+const EMPTY: Buffer = Buffer.alloc(0);
 
 /** TTLs are told in what is left, so that they mean the same by any clock; what the server says of ends does not. */
 function noteClock({ notes }: PlanOptions, offset: bigint): void {

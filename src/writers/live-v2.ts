@@ -1,12 +1,13 @@
 import { tmpdir } from 'node:os';
 import type { V2Cluster } from '../cluster/v2.js';
-import { SAME_KEYS } from '../convert/key-mapping.js';
+import { mappedSelection, SAME_KEYS } from '../convert/key-mapping.js';
 import { mapNodes } from '../convert/v2-map.js';
-import { selectWithEnds } from '../convert/v2-select.js';
+import { directoriesOf, selectWithEnds } from '../convert/v2-select.js';
 import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type Source } from '../model/source.js';
+import { selectsAll } from '../selection/select.js';
 import { emptyV2Tally, type RestoreV2Options, type RestoreV2Report } from './live-v2-options.js';
 import { planTree } from './live-v2-plan.js';
 import { writeTree } from './live-v2-write.js';
@@ -42,7 +43,20 @@ export async function restoreLiveV2(
   const directory = options.tmpDir ?? tmpdir();
   const records = mapNodes(selectWithEnds(source.records(), selection), mapping, directory, run);
   const { counted, onTarget } = options;
-  const actions = await planTree(records, { cluster, onConflict, tmpDir: directory, now: now(), counted, onTarget, tally, notes, run });
+  const chosen = selectsAll(selection) ? source.info.selection : selection;
+  const within = directoriesOf(mappedSelection(chosen, mapping));
+  const actions = await planTree(records, {
+    cluster,
+    within,
+    onConflict,
+    tmpDir: directory,
+    now: now(),
+    counted,
+    onTarget,
+    tally,
+    notes,
+    run,
+  });
   try {
     const inFlight = options.inFlight ?? DEFAULT_IN_FLIGHT;
     if (!dryRun) await writeTree(actions.batches(), { cluster, inFlight, now, tally, notes, run });

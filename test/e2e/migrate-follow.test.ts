@@ -26,6 +26,10 @@ interface Report {
 
 const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  while (!(await isSo())) await sleep(200);
+}
+
 /** Follows, and does something while the follower follows. */
 async function following(
   source: EtcdServer,
@@ -199,6 +203,42 @@ describe('each kind of change', () => {
     expect([...(await keysOfServer(target)).keys()].filter((key) => key.includes('/_other'))).toEqual([]);
     expect(await target.etcdctl('get', '/new/permanent', '--print-value-only')).toBe('2');
   }, 90_000);
+
+  test('a TTL that is refreshed long before its end arrives without an event, whichever way it changes', async () => {
+    await using target = await EtcdServer.start(newestEtcd());
+    await client.put('/refresh/longer', '1', '&ttl=500');
+    await client.put('/refresh/shorter', '1', '&ttl=5000');
+    await client.put('/refresh/permanent', '1');
+    const args = ['--prefix', '/refresh/', '--empty-dirs', 'drop', '--drop-expired'];
+    const left = async (key: string) => (((await keysOfServer(target)).get(key)?.expires ?? 0) - Date.now()) / 1000;
+    const result = await following(source, target, args, async (child) => {
+      await client.write('PUT', '/refresh/longer', 'ttl=3000&refresh=true&prevExist=true');
+      await client.write('PUT', '/refresh/shorter', 'ttl=900&refresh=true&prevExist=true');
+      await until(async () => (await left('/refresh/longer')) > 2_000 && (await left('/refresh/shorter')) < 1_000);
+      await client.write('PUT', '/refresh/permanent', 'ttl=700&refresh=true&prevExist=true');
+      await until(async () => (await left('/refresh/permanent')) > 600);
+      child.kill('SIGINT');
+    });
+    expect(result.exit, result.stderr).toBe(0);
+    expect(jsonOf(result)).toMatchObject({ written: { written: 0, overwritten: 0 } });
+  });
+
+  test('a directory that expires reaches what is made below it, though none of it was there at first', async () => {
+    await using target = await EtcdServer.start(newestEtcd());
+    await client.write('PUT', '/above', 'dir=true&ttl=800');
+    const result = await following(
+      source,
+      target,
+      ['--prefix', '/above/', '--prefix', '/old/changed', '--empty-dirs', 'drop'],
+      async (child) => {
+        await client.put('/above/late', '1');
+        await until(async () => (await keysOfServer(target)).has('/above/late'));
+        expect((await keysOfServer(target)).get('/above/late')?.expires).toBeDefined();
+        child.kill('SIGINT');
+      },
+    );
+    expect(result.exit, result.stderr).toBe(0);
+  });
 
   test("what somebody else writes in the target is left alone, and is the end's verdict", async () => {
     await using target = await EtcdServer.start(newestEtcd());
