@@ -1,3 +1,4 @@
+import { FerryError } from '../errors.js';
 import { type AuthData, asStored, type PermissionType, type Role, type User } from '../model/auth.js';
 import { namesIn } from '../wire/rpc.js';
 import { reasonOf } from './v3-errors.js';
@@ -7,7 +8,7 @@ import { raw, typed } from './v3-messages.js';
 /** Users and roles come as one list of names each, and their details one by one: so many are asked for at once. */
 const IN_FLIGHT = 32;
 /** Largest list of users, roles or leases, in bytes: each comes in one message. */
-export const LARGEST_LIST: number = 64 << 20;
+const LARGEST_LIST = 64 << 20;
 
 /**
  * Reads users and roles.
@@ -16,8 +17,8 @@ export const LARGEST_LIST: number = 64 << 20;
  */
 export async function readAuth(calls: Failover): Promise<AuthData | undefined> {
   try {
-    const users = await listNames(calls, 'UserList');
-    const roles = await listNames(calls, 'RoleList');
+    const users = namesIn(await takeList(calls, 'Auth', 'UserList', 'users'));
+    const roles = namesIn(await takeList(calls, 'Auth', 'RoleList', 'roles'));
     const enabled = await isEnabled(calls);
     const userOf = userReader(calls);
     return { enabled, users: await mapFew(users, userOf), roles: await mapFew(roles, (name) => roleOf(calls, name)) };
@@ -27,9 +28,21 @@ export async function readAuth(calls: Failover): Promise<AuthData | undefined> {
   }
 }
 
-async function listNames(calls: Failover, method: 'UserList' | 'RoleList'): Promise<string[]> {
-  const list = raw(`/etcdserverpb.Auth/${method}`, Buffer.alloc(0));
-  return namesIn(await calls.unary('Auth', list, { repeatable: true, receiveBytes: LARGEST_LIST }));
+/**
+ * Takes a list that comes in one message.
+ *
+ * @param what it lists, for messages
+ * @throws FerryError `failed` when it is larger than 64 MiB
+ */
+export async function takeList(calls: Failover, service: 'Auth' | 'Lease', method: string, what: string): Promise<Buffer> {
+  const list = raw(`/etcdserverpb.${service}/${method}`, Buffer.alloc(0));
+  try {
+    return await calls.unary(service, list, { repeatable: true, receiveBytes: LARGEST_LIST });
+  } catch (thrown) {
+    if (reasonOf(thrown) !== 'answer-too-large') throw thrown;
+    const hint = 'Is it an etcd that answers there? No cluster has so many.';
+    throw new FerryError('failed', `${calls.address}: the list of ${what} is larger than ${LARGEST_LIST} bytes`, { hint });
+  }
 }
 
 function userReader(calls: Failover): (name: string) => Promise<User> {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { FerryError } from '../errors.js';
 import type { AuthData, Permission, PermissionType } from '../model/auth.js';
 import { leaseIdsIn } from '../wire/rpc.js';
@@ -14,7 +15,7 @@ import type {
   UserAddOptions,
   V3Cluster,
 } from './v3.js';
-import { LARGEST_LIST, readAuth } from './v3-auth.js';
+import { readAuth, takeList } from './v3-auth.js';
 import { DEFAULT_RECEIVE_BYTES, type Service, type StartCall } from './v3-endpoint.js';
 import { reasonOf } from './v3-errors.js';
 import { Failover } from './v3-failover.js';
@@ -24,6 +25,8 @@ import { memberStatus } from './v3-status.js';
 
 /** Opens the connection behind `connectV3`, which loads this file and its libraries when needed. */
 export async function openConnection(options: ClusterOptions, signal?: AbortSignal): Promise<V3Cluster> {
+  // Every call under way listens to it.
+  if (signal !== undefined) setMaxListeners(0, signal);
   const connection = new Connection(options, signal);
   try {
     await connection.connect();
@@ -86,8 +89,7 @@ class Connection implements V3Cluster {
   }
 
   async leases(): Promise<BigInt64Array> {
-    const list = raw('/etcdserverpb.Lease/LeaseLeases', Buffer.alloc(0));
-    return leaseIdsIn(await this.#calls.unary('Lease', list, { repeatable: true, receiveBytes: LARGEST_LIST }));
+    return leaseIdsIn(await takeList(this.#calls, 'Lease', 'LeaseLeases', 'leases'));
   }
 
   async leaseState(id: bigint): Promise<LeaseState | undefined> {

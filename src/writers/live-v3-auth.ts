@@ -4,6 +4,9 @@ import type { AuthData, Permission, Role, User } from '../model/auth.js';
 import type { NoteBook } from '../model/note.js';
 import type { ConflictRule, Tally } from './live-v3-options.js';
 
+/** Of roles and users that differ, so many are named. */
+const NAMED = 10;
+
 /** What is missing of the source's roles and users in the target. */
 export interface AuthPlan {
   readonly roles: readonly Addition<Role, Permission>[];
@@ -35,17 +38,20 @@ export async function planAuth(source: AuthData, cluster: V3Cluster, onConflict:
     });
   }
   const differing: string[] = [];
+  // By name, and by what each has: there may be a user for every device, and a permission for every user.
+  const rolesThere = new Map(there.roles.map(({ name, permissions }) => [name, new Set(permissions.map(permissionText))]));
+  const usersThere = new Map(there.users.map(({ name, roles: has }) => [name, new Set(has)]));
   const roles = source.roles.flatMap((role): Addition<Role, Permission>[] => {
-    const found = there.roles.find(({ name }) => name === role.name);
-    const lack = role.permissions.filter((wanted) => !found?.permissions.some((has) => samePermission(wanted, has)));
-    const extra = found === undefined ? 0 : found.permissions.length - (role.permissions.length - lack.length);
+    const found = rolesThere.get(role.name);
+    const lack = role.permissions.filter((wanted) => found?.has(permissionText(wanted)) !== true);
+    const extra = found === undefined ? 0 : found.size - (role.permissions.length - lack.length);
     if (extra > 0) differing.push(`role ${role.name}`);
     return wantedAddition(role, found !== undefined, lack, extra, onConflict);
   });
   const users = source.users.flatMap((user): Addition<User, string>[] => {
-    const found = there.users.find(({ name }) => name === user.name);
-    const lack = user.roles.filter((role) => !found?.roles.includes(role));
-    const extra = found === undefined ? 0 : found.roles.length - (user.roles.length - lack.length);
+    const found = usersThere.get(user.name);
+    const lack = user.roles.filter((role) => found?.has(role) !== true);
+    const extra = found === undefined ? 0 : found.size - (user.roles.length - lack.length);
     if (extra > 0) differing.push(`user ${user.name}`);
     return wantedAddition(user, found !== undefined, lack, extra, onConflict);
   });
@@ -92,12 +98,14 @@ async function addUser(user: User, cluster: V3Cluster, notes: NoteBook): Promise
   });
 }
 
-function samePermission(a: Permission, b: Permission): boolean {
-  return a.type === b.type && a.key.equals(b.key) && a.rangeEnd.equals(b.rangeEnd);
+function permissionText({ type, key, rangeEnd }: Permission): string {
+  return `${type} ${key.toString('base64')} ${rangeEnd.toString('base64')}`;
 }
 
 function inTheWay(differing: readonly string[]): FerryError {
-  return new FerryError('in-the-way', `the target has other permissions or roles for ${differing.join(', ')}; nothing was written`, {
+  const more = differing.length > NAMED ? ` and ${differing.length - NAMED} more` : '';
+  const named = `${differing.slice(0, NAMED).join(', ')}${more}`;
+  return new FerryError('in-the-way', `the target has other permissions or roles for ${named}; nothing was written`, {
     hint: 'Choose --on-conflict skip or overwrite, or leave --with-auth out.',
   });
 }
