@@ -1,5 +1,6 @@
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
+import type { KeySelection } from '../model/source.js';
 import type { TreeAnswer, V2Cluster } from './v2.js';
 import { NodeSpool } from './v2-spool.js';
 import { TreeSpooler } from './v2-spooler.js';
@@ -25,6 +26,8 @@ export interface TreeRequest {
   /** The path is that of a directory, which may be missing: see V2Cluster. */
   readonly isDirectory?: boolean;
   readonly selects: (path: Buffer) => boolean;
+  /** The same as prefixes, for a path that is known in part; everything unless given. */
+  readonly selection?: KeySelection;
   readonly tmpDir: string;
   readonly now: number;
 }
@@ -40,14 +43,14 @@ export function answered<T>(
 
 /** Reads one tree into a spool, anew for every endpoint that is tried. */
 export async function readTree(request: TreeRequest, run: RunContext): Promise<ReadTree> {
-  const { path, selects, tmpDir, now } = request;
+  const { path, selects, selection, tmpDir, now } = request;
   return answered(
     request,
     async ({ body, index, clusterId, clock, isMissing }) => {
       const spool = await NodeSpool.create(tmpDir);
       try {
         const notes = new NoteBook();
-        const spooler = new TreeSpooler(spool, notes, { selects, now: BigInt(now) * 1_000_000n, clock });
+        const spooler = new TreeSpooler(spool, notes, { selects, selection, now: BigInt(now) * 1_000_000n, clock });
         const parser = new TreeParser(spooler);
         let bytes = 0;
         for await (const chunk of body) {

@@ -1,7 +1,9 @@
 import { FerryError } from '../errors.js';
 import type { TreeNode } from '../model/node.js';
 import type { NoteBook } from '../model/note.js';
+import { EVERYTHING, type KeySelection } from '../model/source.js';
 import { compareTreePaths } from '../model/tree-path.js';
+import { KeySet } from '../selection/key-set.js';
 import { type AnswerClock, offsetText } from './v2-clock.js';
 import type { ParsedNode, TreeHandler } from './v2-tree-parser.js';
 
@@ -15,10 +17,23 @@ export interface NodeSink {
 export interface SpoolerOptions {
   /** Whether a path is wanted. */
   readonly selects: (path: Buffer) => boolean;
+  /** The same as prefixes, for a path that is known in part; everything unless given. */
+  readonly selection?: KeySelection | undefined;
   /** Now, in nanoseconds since the Unix epoch: what expired before is noted, where the answer does not tell what is left. */
   readonly now: bigint;
   /** Sets expirations right. */
   readonly clock: AnswerClock;
+}
+
+/** What the v2 API gives for bytes that are not UTF-8. */
+const REPLACED = Buffer.from('\ufffd');
+/** Every byte that such bytes can begin with. */
+const NOT_ASCII = Array.from({ length: 0x80 }, (_, i) => Buffer.of(0x80 + i));
+
+/** Whether a path of which the API tells only a beginning may be one that is wanted. */
+function mayBeSelected(path: Buffer, selection: KeySelection): boolean {
+  const known = path.subarray(0, Math.max(path.indexOf(REPLACED), 0));
+  return !KeySet.of(selection).intersect(KeySet.under(NOT_ASCII.map((byte) => Buffer.concat([known, byte])))).isEmpty;
 }
 
 /** Number of a directory that is not spooled: the root, one that is not selected. */
@@ -77,7 +92,9 @@ export class TreeSpooler implements TreeHandler {
   #takes(node: ParsedNode, expiration: bigint): boolean {
     const { path } = node;
     if (path.length === 0) return false;
+    const { selects, selection = EVERYTHING } = this.#options;
     if (node.pathReplaced || this.#unnamed > 0) {
+      if (!mayBeSelected(path, selection)) return false;
       this.#notes.add('path-not-utf8', 'nodes left out because their path is not UTF-8, and the v2 API does not tell its bytes', {
         lossy: true,
         example: path.toString(),
@@ -85,7 +102,6 @@ export class TreeSpooler implements TreeHandler {
       return false;
     }
     this.#checkOrder(path);
-    const { selects } = this.#options;
     if (!selects(path)) return false;
     this.#takeAbove();
     if (expiration !== 0n) this.#noteExpiring(node, expiration);

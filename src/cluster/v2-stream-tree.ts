@@ -68,7 +68,7 @@ class AnswerStream implements TreeStream {
 
   constructor(
     { index, clusterId, endpoint, clock, body }: TreeAnswer,
-    { path, selects, now }: Omit<TreeRequest, 'tmpDir'>,
+    { path, selects, selection, now }: Omit<TreeRequest, 'tmpDir'>,
     signal: AbortSignal,
   ) {
     this.#signal = signal;
@@ -78,7 +78,7 @@ class AnswerStream implements TreeStream {
     this.#endpoint = endpoint;
     this.#clock = clock;
     this.#chunks = body[Symbol.asyncIterator]();
-    this.#parser = new TreeParser(new TreeSpooler(this.#queue, this.notes, { selects, now: BigInt(now) * 1_000_000n, clock }));
+    this.#parser = new TreeParser(new TreeSpooler(this.#queue, this.notes, { selects, selection, now: BigInt(now) * 1_000_000n, clock }));
   }
 
   get clockOffset(): bigint {

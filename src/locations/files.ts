@@ -5,6 +5,7 @@ import { type DataDirApis, dataDirApis } from '../readers/data-dir-apis.js';
 import { openDataDirV2 } from '../readers/data-dir-v2.js';
 import { openDataDirV3 } from '../readers/data-dir-v3.js';
 import { openSnapshotFile } from '../readers/snapshot-file.js';
+import { requireTreePrefixes } from '../selection/tree-prefix.js';
 import { openFile } from '../storage/file.js';
 import type { SourceRequest } from './source.js';
 
@@ -52,6 +53,7 @@ async function openStore(request: SourceRequest, path: string, run: RunContext):
   if (request.revision !== undefined || request.history !== undefined) {
     throw new FerryError('usage', '--revision and --history are for v3: a v2 store keeps no past states');
   }
+  requireTreePrefixes(request.selection);
   return openDataDirV2(path, { location: request.location.text, selection: request.selection, ...replay }, run);
 }
 

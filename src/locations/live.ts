@@ -7,6 +7,7 @@ import { closing, type Source } from '../model/source.js';
 import { isOneListing, openLiveV2, streamLiveV2 } from '../readers/live-v2.js';
 import { openLiveV3 } from '../readers/live-v3.js';
 import { openLiveSnapshot } from '../readers/live-v3-snapshot.js';
+import { requireTreePrefixes } from '../selection/tree-prefix.js';
 import { clusterOptions } from './connection.js';
 import type { SourceRequest } from './source.js';
 
@@ -49,6 +50,7 @@ function openViaSnapshot(request: SourceRequest, cluster: V3Cluster, run: RunCon
 
 async function openV2(request: SourceRequest, cluster: V2Cluster, run: RunContext): Promise<Source> {
   const { selection, includeHidden, tmpDir, revision, via, limitRate, allowStale } = request;
+  requireTreePrefixes(selection);
   if (revision !== undefined) throw new FerryError('usage', '--revision is for v3: a v2 store keeps no past states');
   if (via !== undefined) throw new FerryError('usage', '--via is for v3');
   if (allowStale === true) throw new FerryError('usage', '--allow-stale is for v3: a v2 tree is read by quorum');

@@ -8,12 +8,14 @@ import type { Lease } from '../model/lease.js';
 import { NoteBook } from '../model/note.js';
 import type { KeySelection, Source, SourceInfo } from '../model/source.js';
 import { intersectSelections, isSelected } from '../selection/select.js';
+import { requireTreePrefixes } from '../selection/tree-prefix.js';
 
 /**
  * An archive as a source. Only segments that can hold a selected key are read. Leases and records
  * may be read any number of times. Closing it leaves the bytes behind the reader open.
  *
  * @param location for messages and reports, without credentials
+ * @throws FerryError `usage` for a prefix that no path of a tree can begin with
  * @param all gives all records in another way than by the manifest: then no segment is left out
  */
 export function archiveSource(
@@ -22,6 +24,7 @@ export function archiveSource(
   selection: KeySelection,
   all?: () => AsyncIterable<RecordBatch>,
 ): Source {
+  if (reader.header.api === 'v2') requireTreePrefixes(selection);
   return new ArchiveSource(reader, location, selection, all);
 }
 

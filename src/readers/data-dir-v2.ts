@@ -64,7 +64,7 @@ export async function openDataDirV2(path: string, options: DataDirOptions, run: 
   await watch.check();
   noteReplay(notes, report, counts, options);
   noteAuth(notes, store);
-  const estimatedRecords = noteNodes(notes, store, startedAt);
+  const estimatedRecords = noteNodes(notes, store, startedAt, options.selection);
   return sourceOf(store, notes, {
     kind: 'data-dir',
     api: 'v2',
@@ -161,15 +161,16 @@ function noteReplay(notes: NoteBook, report: ReplayReport, counts: AppliedCounts
   noteEndOfLog(notes, report, options.includeUncommitted === true);
 }
 
-/** Notes what is special about nodes. @returns the number of nodes in the user's namespace */
-function noteNodes(notes: NoteBook, store: V2Store, now: number): number {
+/** Notes what is special about selected nodes. @returns the number of nodes in the user's namespace */
+function noteNodes(notes: NoteBook, store: V2Store, now: number, selection: KeySelection): number {
   let count = -1;
   const time = BigInt(now) * 1_000_000n;
   const top = store.get('/1') ?? newNode('', undefined, 0n, true);
   eachBelow(top, (node) => {
     count++;
     const note = (code: string, message: string, lossy = false): void => {
-      notes.add(code, message, { lossy, example: Buffer.from(pathBelow(top, node), 'latin1').toString() });
+      const path = Buffer.from(pathBelow(top, node), 'latin1');
+      if (isSelected(path, selection)) notes.add(code, message, { lossy, example: path.toString() });
     };
     if (node.expiration !== 0n && node.expiration <= time) {
       note('expired-node', 'nodes that had expired when they were read; kept with their expiration');

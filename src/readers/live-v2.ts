@@ -53,7 +53,8 @@ export interface LiveV2Options {
 export async function openLiveV2(options: LiveV2Options, run: RunContext): Promise<Source> {
   const { cluster, selection = EVERYTHING } = options;
   const startedAt = (options.now ?? Date.now)();
-  const request = { cluster, selects: (path: Buffer) => isSelected(path, selection), tmpDir: options.tmpDir ?? tmpdir(), now: startedAt };
+  const selects = (path: Buffer): boolean => isSelected(path, selection);
+  const request = { cluster, selection, selects, tmpDir: options.tmpDir ?? tmpdir(), now: startedAt };
   const trees: ReadTree[] = await readChosen(options, request, run);
   try {
     for (const path of await hiddenToRead(options, trees, run)) trees.push(await readHidden({ ...request, path }, run));
@@ -131,7 +132,8 @@ export async function streamLiveV2(
   const { cluster, selection = EVERYTHING, tmpDir = tmpdir() } = options;
   const startedAt = (options.now ?? Date.now)();
   const [path = Buffer.alloc(0)] = directoriesOf(selection);
-  const request = { cluster, path, isDirectory: true, selects: (each: Buffer) => isSelected(each, selection), tmpDir, now: startedAt };
+  const selects = (each: Buffer): boolean => isSelected(each, selection);
+  const request = { cluster, path, isDirectory: true, selection, selects, tmpDir, now: startedAt };
   const stream = await streamTree(request, run);
   const above: ReadTree[] = [];
   const close = async (): Promise<void> => {
