@@ -11,7 +11,7 @@ const SCHEMA = 'etcdferry.migrate-plan/v1';
 /** Flags that decide what a migration writes: a plan keeps them, and takes none besides. Secrets are not among them. */
 const PLANNED_FLAGS = [
   ...['from', 'to', 'endpoints', 'ttl', 'ttl-granularity', 'empty-dirs', 'hidden', 'drop-expired', 'include-hidden'],
-  ...['prefix', 'exclude-prefix', 'map', 'strip-prefix', 'add-prefix', 'on-conflict', 'overwrite'],
+  ...['prefix', 'exclude-prefix', 'allow-empty', 'map', 'strip-prefix', 'add-prefix', 'on-conflict', 'overwrite'],
   ...['kind', 'exclude-kind', 'namespace', 'object-name', 'name', 'etcd-prefix', 'include-runtime', 'kubernetes-protobuf'],
   ...['wal-dir', 'include-uncommitted', 'max-memory', 'max-record-size', 'max-txn-ops', 'max-request-bytes', 'api'],
 ];

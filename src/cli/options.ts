@@ -26,6 +26,7 @@ export const connectionOptions = {
 export const selectionOptions = {
   prefix: { type: 'string', array: true, requiresArg: true, group: SELECTION, describe: 'Only keys with this prefix (repeatable)' },
   'exclude-prefix': { type: 'string', array: true, requiresArg: true, group: SELECTION, describe: 'No keys with this prefix (repeatable)' },
+  'allow-empty': { type: 'boolean', group: SELECTION, describe: 'Nothing is selected of a source that holds something, and that is meant' },
 } as const satisfies OptionSet;
 
 const liveReadOptions = {

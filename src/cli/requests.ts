@@ -87,6 +87,7 @@ export function sourceRequest(
     ...defined('walDir', args['wal-dir']),
     ...defined('includeUncommitted', args['include-uncommitted']),
     ...defined('maxMemory', parsed(args, 'max-memory', parseSize)),
+    ...defined('allowEmpty', args['allow-empty']),
     ...defined('objects', objectSelection(args)),
     ...defined('history', args.history),
     ...defined('skipHashCheck', args['skip-hash-check']),

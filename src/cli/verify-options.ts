@@ -41,6 +41,7 @@ export const verifyOptions = {
     group: AGAINST,
     describe: 'Objects of this kind are expected to move (repeatable)',
   },
+  'allow-empty': { type: 'boolean', group: AGAINST, describe: 'That no key is compared is meant' },
   drill: { type: 'boolean', group: DRILL, describe: 'Restore it into a real etcd, started for the purpose, and read everything back' },
   'etcd-bin': { type: 'string', group: DRILL, describe: 'Directory with etcd and etcdutl (or etcdctl)', defaultDescription: '$PATH' },
   ...targetConnection,
@@ -91,7 +92,7 @@ function refuseMismatched(args: VerifyArguments): void {
     throw new FerryError('usage', 'stdin can be read only once: - was given more than once');
   }
   if (args.against !== undefined) return;
-  const names = ['ignore-prefix', 'ignore-kind', ...Object.keys(targetConnection)] as (keyof VerifyArguments)[];
+  const names = ['ignore-prefix', 'ignore-kind', 'allow-empty', ...Object.keys(targetConnection)] as (keyof VerifyArguments)[];
   const stray = names.find((name) => args[name] !== undefined);
   if (stray !== undefined)
     throw new FerryError('usage', `--${stray} is for --against`, { hint: 'Name what to compare with: --against LOC' });

@@ -15,6 +15,7 @@ import type { HeldLock } from '../storage/repository-lock.js';
 import { summaryOfAccount } from '../storage/stored-summary.js';
 import { againWhenCompacted } from './again.js';
 import type { BackupReport } from './backup.js';
+import { refuseImpossible, requireSelected } from './nothing-selected.js';
 import { soundRecords } from './sound-records.js';
 import { unchangedSince } from './unchanged.js';
 
@@ -59,6 +60,7 @@ interface Run {
 export async function backupToRepository(options: RepositoryBackupOptions, run: RunContext): Promise<BackupReport> {
   const { from, to } = options;
   checkName(to.name);
+  refuseImpossible(from);
   // Told before anything is made: what the recipients' files hold may be none.
   const recipients = to.seal === undefined ? undefined : await (await import('../locations/age-keys.js')).readRecipients(to.seal);
   const mayStartAgain = from.revision === undefined;
@@ -75,7 +77,7 @@ export async function backupToRepository(options: RepositoryBackupOptions, run: 
 async function backupOnce(all: Run, restarts: number): Promise<BackupReport> {
   const { repository, options, run, recipients } = all;
   const { from, to } = options;
-  const source = await openSource(from, run);
+  const source = requireSelected(await openSource(from, run), from, run);
   try {
     const { startedAt, revision } = source.info;
     const name = { name: to.name, time: startedAt, revision, encrypted: recipients !== undefined };
@@ -141,7 +143,7 @@ async function unchanged({ repository, options, run }: Run, { info, notes }: Sou
 
 async function tryOut(options: RepositoryBackupOptions, restarts: number, run: RunContext): Promise<BackupReport> {
   const { from, to } = options;
-  const source = await openSource(from, run);
+  const source = requireSelected(await openSource(from, run), from, run);
   try {
     const archive = await pack(source, nowhere(options), options, run);
     return { source: source.info, archive, to: to.location.text, dryRun: true, restarts, notes: source.notes.list() };

@@ -6,6 +6,7 @@ import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { SourceInfo } from '../model/source.js';
 import { againWhenCompacted } from './again.js';
+import { refuseImpossible, requireSelected } from './nothing-selected.js';
 import { writeArchive } from './write-file.js';
 
 export interface BackupOptions {
@@ -53,13 +54,14 @@ export async function backup(options: BackupOptions, run: RunContext): Promise<B
       hint: 'End it in .tar; restore writes snapshot files.',
     });
   }
+  refuseImpossible(options.from);
   // What went to stdout cannot be taken back.
   const mayStartAgain = options.from.revision === undefined && options.to.location.kind !== 'stdio';
   return againWhenCompacted((restarts) => backupOnce(options, restarts, run), mayStartAgain, run);
 }
 
 async function backupOnce({ from, to, compress, toolVersion }: BackupOptions, restarts: number, run: RunContext): Promise<BackupReport> {
-  const source = await openSource(from, run);
+  const source = requireSelected(await openSource(from, run), from, run);
   try {
     const options = from.via === undefined ? {} : { via: from.via };
     const archive = await writeArchive(source, to, { compress, toolVersion, options }, run);

@@ -8,7 +8,9 @@ import { batchBytes, batchOf, type RecordBatch } from '../model/batch.js';
 import { type Note, NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { Api, Source, SourceInfo } from '../model/source.js';
-import { type Entry, entriesOf, shownRecords } from './entries.js';
+import { type Entry, entriesOf } from './entries.js';
+import { refuseImpossible, requireCompared } from './nothing-selected.js';
+import { sharedSources } from './shared-sources.js';
 
 /** What counts as a difference, beside keys and values. */
 export interface DiffOptions {
@@ -62,11 +64,13 @@ export async function diff(
   const seenKinds = new Set<string>();
   const watched = (request: SourceRequest): SourceRequest =>
     request.objects === undefined ? request : { ...request, objects: { ...request.objects, seenKinds } };
+  refuseImpossible(requests.left);
   const { left, right } = await openPair({ left: watched(requests.left), right: watched(requests.right) }, run);
   try {
     const end = await diffSources(left, right, options, each, run);
     const { objects } = requests.left;
     if (objects !== undefined) await warnOfUnknownKinds({ ...objects, seenKinds }, run);
+    await requireCompared({ left, right }, requests.left, end.counts);
     return end;
   } finally {
     await Promise.all([left.close(), right.close()]);
@@ -95,7 +99,8 @@ export async function diffSources(
   const { api } = left.info;
   const { revisions = false, leases = false } = options;
   const names = [left.info.location, right.info.location] as const;
-  const comparison = compareSources(watched(left, run), shownRecords(right), { api, revisions, leases, names });
+  const shared = await sharedSources(left, right);
+  const comparison = compareSources(watched(shared.left(), left.info, run), shared.right(), { api, revisions, leases, names });
   const isAlike = await alikeTest(options);
   let alike = 0;
   for await (const difference of comparison) {
@@ -107,7 +112,7 @@ export async function diffSources(
   const { equal, added, removed, changed } = comparison.counts;
   const counts = { equal: equal + alike, added, removed, changed: changed - alike, alike };
   const differ = counts.added + counts.removed + counts.changed > 0;
-  return { left: left.info, right: right.info, counts, differ, notes: notesOf([left, right]) };
+  return { left: left.info, right: right.info, counts, differ, notes: [...notesOf([left, right]), ...shared.notes.list()] };
 }
 
 type AlikeTest = (key: Buffer, left: Buffer, right: Buffer) => Promise<boolean>;
@@ -145,10 +150,13 @@ function toEntry(difference: Difference, info: SourceInfo): DiffEntry {
 }
 
 /** The left side's records, telling how far they have come. */
-async function* watched(source: Source, run: RunContext): AsyncGenerator<RecordBatch> {
-  const { estimatedRecords } = source.info;
+async function* watched(
+  batches: AsyncIterable<RecordBatch>,
+  { estimatedRecords }: SourceInfo,
+  run: RunContext,
+): AsyncGenerator<RecordBatch> {
   let [records, bytes] = [0, 0];
-  for await (const batch of shownRecords(source)) {
+  for await (const batch of batches) {
     run.signal.throwIfAborted();
     yield batch;
     records += batch.count;

@@ -1,6 +1,7 @@
 import { selectWithEnds } from '../convert/v2-select.js';
 import type { RecordBatch } from '../model/batch.js';
-import type { Source, SourceInfo } from '../model/source.js';
+import type { KeySelection, Source, SourceInfo } from '../model/source.js';
+import { selectRecords } from '../selection/select.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
 import { decodeNode } from '../wire/node.js';
 import { REVISION_KEY_BYTES, TOMBSTONE_KEY_BYTES } from '../wire/revision-key.js';
@@ -33,6 +34,11 @@ export interface Entry {
 export function shownRecords(source: Source): AsyncIterable<RecordBatch> {
   const { api, selection } = source.info;
   return api === 'v2' ? selectWithEnds(source.records(), selection) : source.records();
+}
+
+/** The same of those of its records that a selection chooses, too: of what another source was taken with. */
+export function sharedRecords(source: Source, selection: KeySelection): AsyncIterable<RecordBatch> {
+  return source.info.api === 'v2' ? selectWithEnds(source.records(), selection) : selectRecords(source.records(), selection);
 }
 
 /** Decodes the records of a batch one by one; keys and values share its memory. */

@@ -193,7 +193,8 @@ class Follower {
     const report = await migrate(
       {
         ...options,
-        from: { ...withoutHidden(from), ...(includeHidden.length === 0 ? {} : { includeHidden }) },
+        // It was chosen well when the following began; all of it may go since.
+        from: { ...withoutHidden(from), allowEmpty: true, ...(includeHidden.length === 0 ? {} : { includeHidden }) },
         write: { ...write, onConflict },
         onNodes: (batch) => this.#expirations.see(batch),
         proof: last && options.proof !== false,

@@ -6,6 +6,7 @@ import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { Source, SourceInfo } from '../model/source.js';
 import { type Entry, entriesOf } from './entries.js';
+import { warnOfNothing } from './nothing-selected.js';
 
 /** Keys and bytes below one prefix: whatever is not counted below a longer one. */
 export interface PrefixTotals {
@@ -74,6 +75,7 @@ export async function inspect(request: SourceRequest, depth: number, run: RunCon
     const leases = await leaseTotals(source);
     const auth = await source.auth();
     const { totals, prefixes, objects } = await readTotals(source, depth, run);
+    await warnOfNothing(source, totals.records, request, run);
     return { source: source.info, totals, prefixes, objects, leases, auth, notes: source.notes.list() };
   } finally {
     await source.close();

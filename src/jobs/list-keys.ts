@@ -3,6 +3,7 @@ import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { SourceInfo } from '../model/source.js';
 import { type Entry, entriesOf, shownRecords } from './entries.js';
+import { warnOfNothing } from './nothing-selected.js';
 
 /** What is known when the last key has been listed. */
 export interface ListingEnd {
@@ -34,6 +35,7 @@ export async function listKeys(
         await each(entry, source.info);
       }
     }
+    await warnOfNothing(source, records, request, run);
     return { source: source.info, records, bytes, notes: source.notes.list() };
   } finally {
     await source.close();

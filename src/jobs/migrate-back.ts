@@ -7,6 +7,7 @@ import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { Source } from '../model/source.js';
 import type { MigrateOptions, MigrateReport } from './migrate.js';
+import { refuseImpossible, requireSelected } from './nothing-selected.js';
 import { openProven } from './proven-source.js';
 import { writeArchive } from './write-file.js';
 import { writeLive } from './write-live.js';
@@ -27,7 +28,8 @@ export async function migrateBack(options: MigrateOptions, run: RunContext): Pro
       hint: 'Name a live cluster, or an archive: a file that ends in .tar.',
     });
   }
-  const keys = await openKeys(from, run);
+  refuseImpossible(from);
+  const keys = requireSelected(await openKeys(from, run), from, run);
   try {
     const { leaseTtl, tmpDir } = write;
     const converted = await convertKeys(

@@ -25,6 +25,7 @@ import { type Duration, Durations } from './migration-durations.js';
 import { type MigrationPlan, planned, refuseChange } from './migration-plan.js';
 import { type MigrationProof, proveMigration } from './migration-proof.js';
 import { readBackRequest } from './migration-target.js';
+import { refuseImpossible, requireSelected } from './nothing-selected.js';
 import { openProven } from './proven-source.js';
 import { writeArchive, writeSnapshot } from './write-file.js';
 import { isEmptyTarget, type LiveTarget, type Remember, type WriteOptions, type WriteReport, writeLive } from './write-live.js';
@@ -99,10 +100,11 @@ export interface MigrateReport {
 export async function migrate(options: MigrateOptions, run: RunContext): Promise<MigrateReport> {
   if (options.toApi === 'v2') return migrateBack(options, run);
   const { from, write } = options;
+  refuseImpossible({ ...from, api: from.api ?? 'v2' });
   const once = options.expected === undefined && (await canStream(options, run));
   const durations = new Durations();
   durations.begin('reading the source');
-  const tree = telling(await openTree({ ...from, once }, run), options.onNodes);
+  const tree = requireSelected(telling(await openTree({ ...from, once }, run), options.onNodes), from, run);
   try {
     if (tree.info.api !== 'v2') {
       throw new FerryError('usage', `${from.location.text} holds v3 keys; migrate carries v2 trees over`, {

@@ -11,6 +11,7 @@ import type { RunContext } from '../model/run.js';
 import { delegate, type Source, type SourceInfo } from '../model/source.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 import { movedValues } from './moved-values.js';
+import { refuseImpossible, requireSelected } from './nothing-selected.js';
 import { openProven, openProvenAsRead } from './proven-source.js';
 import type { TargetInfo } from './target-info.js';
 import { writeSnapshot } from './write-file.js';
@@ -55,9 +56,10 @@ export async function restore(options: RestoreOptions, run: RunContext): Promise
       hint: 'Make an archive of it with backup first.',
     });
   }
+  refuseImpossible(from);
   const opened = await openedFor(options, run);
   try {
-    const source = moved(opened, options);
+    const source = requireSelected(moved(opened, options), from, run);
     const done = 'live' in to ? await intoCluster(source, to.live, write, run) : await intoFile(source, to.snapshotFile, options, run);
     const authNotes = write.withAuth === true ? [] : authLeftOut(await source.auth(), source.info);
     return { source: source.info, dryRun: write.dryRun === true, ...done, notes: [...done.notes, ...authNotes] };

@@ -3,7 +3,9 @@ import { openBeside } from '../locations/pair.js';
 import { type SourceRequest, withObjects } from '../locations/source.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type Source, type SourceInfo } from '../model/source.js';
+import { KeySet } from '../selection/key-set.js';
 import { type DiffCounts, type DiffEntry, diffSources } from './diff.js';
+import { compared, requireCompared } from './nothing-selected.js';
 
 /** What a verified source is compared with. */
 export interface AgainstOptions {
@@ -54,7 +56,7 @@ export type OpenVerified = (selected: Selected) => Promise<Source>;
  */
 export async function compareAgainst(open: OpenVerified, against: AgainstOptions, run: RunContext): Promise<AgainstAccount> {
   const selected = ignoring(against);
-  const compared = async (compare: (left: Source, other: SourceRequest) => Promise<AgainstAccount | undefined>) => {
+  const comparing = async (compare: (left: Source, other: SourceRequest) => Promise<AgainstAccount | undefined>) => {
     const left = await open(selected);
     try {
       return await compare(left, { ...against.with, selection: left.info.selection });
@@ -62,36 +64,48 @@ export async function compareAgainst(open: OpenVerified, against: AgainstOptions
       await left.close();
     }
   };
-  const pinned = await compared((left, other) => compareAtRevision(left, other, run));
+  const pinned = await comparing((left, other) => compareAtRevision(left, other, run));
   const atLatest = async (left: Source, other: SourceRequest) => compareOpen(left, await openLike(left, other, run), 'latest', {}, run);
-  const account = pinned ?? ((await compared(atLatest)) as AgainstAccount);
-  await refuseNothing(account, open, against);
+  const account = pinned ?? ((await comparing(atLatest)) as AgainstAccount);
+  await refuseNothing(account, open, against, run);
   return account;
 }
 
 /**
  * Two of which nothing was compared are not the same: the comparison could not have failed.
  *
- * @throws FerryError `usage` where all there is was ignored
+ * @throws FerryError `usage`
  */
-async function refuseNothing(
-  { counts, other }: AgainstAccount,
-  open: OpenVerified,
-  { ignorePrefixes, ignoreKinds }: AgainstOptions,
-): Promise<void> {
-  const { equal, added, removed, changed } = counts;
-  if (equal + added + removed + changed > 0 || ignorePrefixes.length + ignoreKinds.length === 0) return;
+async function refuseNothing(account: AgainstAccount, open: OpenVerified, against: AgainstOptions, run: RunContext): Promise<void> {
+  const { counts, other } = account;
+  if (compared(counts) > 0 || against.with.allowEmpty === true) return;
   const source = await open({ selection: EVERYTHING });
   try {
-    for await (const { count } of source.records()) {
-      if (count === 0) continue;
+    const holds = await holdsAny(source);
+    if (holds && against.ignorePrefixes.length + against.ignoreKinds.length > 0 && sharesAll(source.info, other)) {
       throw new FerryError('usage', `${source.info.location}: nothing was compared with ${other.location}: all it holds is ignored`, {
         hint: 'Check --ignore-prefix and --ignore-kind.',
       });
     }
+    const right = await openLike(source, against.with, run);
+    try {
+      await requireCompared({ left: source, right }, { selection: EVERYTHING }, counts);
+    } finally {
+      await right.close();
+    }
   } finally {
     await source.close();
   }
+}
+
+async function holdsAny(source: Source): Promise<boolean> {
+  for await (const { count } of source.records()) if (count > 0) return true;
+  return false;
+}
+
+/** Whether the other side was taken with all keys that this one was taken with. */
+function sharesAll({ selection }: SourceInfo, other: SourceInfo): boolean {
+  return KeySet.of(other.selection).intersect(KeySet.of(selection)).isEmpty === KeySet.of(selection).isEmpty;
 }
 
 /**

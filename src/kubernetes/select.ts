@@ -1,6 +1,7 @@
 import { FerryError } from '../errors.js';
 import type { ObjectSelection } from '../model/source.js';
 import type { ResourceName } from './encryption/encryption.js';
+import type { ObjectWatch } from './objects-seen.js';
 import { ownAccount } from './own-account.js';
 import { knownKinds } from './schema/schema.js';
 import { parseStoragePath, pathAsTold, type StoragePath } from './storage-path.js';
@@ -32,14 +33,21 @@ export function identify(key: Buffer, value: Buffer, etcdPrefixes: readonly stri
 /**
  * Makes a test for records: whether the object is wanted. Records that are none of Kubernetes' are
  * wanted only where nothing but exclusions are asked for.
+ *
+ * @param watch is shown every record, until it has seen enough
  */
-export function objectFilter(selection: ObjectSelection): (key: Buffer, value: Buffer) => boolean {
+export function objectFilter(selection: ObjectSelection, watch?: ObjectWatch): (key: Buffer, value: Buffer) => boolean {
   const [kinds, excluded] = [selection.kinds, selection.excludeKinds].map((list) => list.map(wantedKind)) as [WantedKind[], WantedKind[]];
   const [namespaces, names] = [new Set(selection.namespaces), new Set(selection.names)];
   const { seenKinds } = selection;
   const unseen = new Set(seenKinds === undefined ? [] : [...kinds, ...excluded]);
   return (key, value) => {
     const object = identify(key, value, selection.etcdPrefixes);
+    if (watch?.isDone === false) {
+      const { namespace, name, path } = object;
+      const met = kinds.filter((kind) => isOfKind(object, kind)).map(({ text }) => text);
+      watch.see({ kind: object.kind || (path?.resource ?? ''), namespace, name }, met);
+    }
     for (const kind of unseen) {
       if (!isOfKind(object, kind)) continue;
       seenKinds?.add(kind.text);

@@ -1,4 +1,5 @@
 import { FerryError } from '../errors.js';
+import { ObjectWatch } from '../kubernetes/objects-seen.js';
 import { objectFilter, selectsObjects } from '../kubernetes/select.js';
 import { keepRecords, type RecordBatch } from '../model/batch.js';
 import { delegate, type ObjectSelection, type Source } from '../model/source.js';
@@ -15,10 +16,11 @@ export function selectObjects(source: Source, selection: ObjectSelection | undef
   if (selection === undefined || !selectsObjects(selection)) return source;
   if (source.info.order === 'revision')
     throw new FerryError('usage', 'objects cannot be chosen from a history: leave --kind and its like away');
-  const wanted = objectFilter(selection);
+  const objectsSeen = new ObjectWatch(selection);
+  const wanted = objectFilter(selection, objectsSeen);
   const isWanted = source.info.api === 'v2' ? nodeTest(wanted) : keyValueTest(wanted);
   const info = { ...source.info, objects: [...(source.info.objects ?? []), selection] };
-  return { ...delegate(source), info, records: () => filtered(source.records(), isWanted) };
+  return { ...delegate(source), info, objectsSeen, records: () => filtered(source.records(), isWanted) };
 }
 
 type Test = (bytes: Buffer, start: number, end: number) => boolean;

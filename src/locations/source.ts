@@ -21,6 +21,8 @@ export interface SourceRequest {
   readonly selection: KeySelection;
   /** Which of Kubernetes' objects are wanted. */
   readonly objects?: ObjectSelection;
+  /** That nothing is selected of a source which has something is meant; refused by whoever writes or compares unless given. */
+  readonly allowEmpty?: boolean;
   /** Read at this revision instead of the latest. */
   readonly revision?: bigint;
   readonly via?: 'range' | 'snapshot';

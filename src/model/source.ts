@@ -32,6 +32,19 @@ export interface ObjectSelection {
   readonly seenKinds?: Set<string>;
 }
 
+/** What a choice of objects is made from. */
+export interface ObjectsSeen {
+  readonly selection: ObjectSelection;
+  /** Some of the kinds, namespaces and names that records have: all that are needed to tell which values of the selection none has. */
+  readonly kinds: ReadonlySet<string>;
+  readonly namespaces: ReadonlySet<string>;
+  readonly names: ReadonlySet<string>;
+  /** Values of the selection's lists that no record has had so far, of those lists that choose. */
+  readonly unmet: { readonly kinds: ReadonlySet<string>; readonly namespaces: ReadonlySet<string>; readonly names: ReadonlySet<string> };
+  /** Whether there was any record. */
+  readonly any: boolean;
+}
+
 export const EVERYTHING: KeySelection = { prefixes: [], excludePrefixes: [] };
 
 /** What is known of a source before its first record is read. */
@@ -91,6 +104,13 @@ export interface Source {
   auth(): Promise<AuthData | undefined>;
   /** All records, once, in `info.order`. A batch's memory is the consumer's to keep. */
   records(): AsyncIterable<RecordBatch>;
+  /**
+   * Keys that are there whatever was selected, for whoever has to say what is near to prefixes that none begins with: all
+   * of them, or some near to the prefixes. Throws `unauthorized` where they may not be read.
+   */
+  readonly keysNear?: (prefixes: readonly Buffer[]) => AsyncIterable<Buffer>;
+  /** What there was to choose objects from, where they are chosen; filled while records are read. */
+  readonly objectsSeen?: ObjectsSeen;
   close(): Promise<void>;
 }
 
@@ -104,6 +124,8 @@ export function delegate(source: Source): Source {
     ...(source.clockOffset === undefined ? {} : { clockOffset: source.clockOffset }),
     auth: () => source.auth(),
     records: () => source.records(),
+    ...(source.keysNear === undefined ? {} : { keysNear: source.keysNear }),
+    ...(source.objectsSeen === undefined ? {} : { objectsSeen: source.objectsSeen }),
     close: () => source.close(),
   };
 }

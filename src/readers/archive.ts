@@ -70,6 +70,16 @@ class ArchiveSource implements Source {
     }
   }
 
+  readonly keysNear = async function* (this: ArchiveSource): AsyncGenerator<Buffer> {
+    const scanner = new RecordScanner(this.info.order);
+    for await (const { bytes, starts, ends, count } of this.#reader.records()) {
+      for (let i = 0; i < count; i++) {
+        const { keyStart, keyEnd } = scanner.scan(bytes, starts[i] as number, ends[i] as number);
+        yield bytes.subarray(keyStart, keyEnd);
+      }
+    }
+  }.bind(this);
+
   async close(): Promise<void> {}
 
   /** Of a tree also those with the directories above, whose TTLs reach what is selected. */

@@ -13,6 +13,7 @@ import { V2Store } from '../replay/v2-store.js';
 import { hasSettledVersion, V2Versions, type VersionChange, versionChangeOf } from '../replay/v2-version.js';
 import { walkTree } from '../replay/v2-walk.js';
 import { isSelected } from '../selection/select.js';
+import { keysOf } from '../wire/keyvalue.js';
 import type { SnapshotMetadata } from '../wire/raft.js';
 import { openSnap } from '../wire/snap.js';
 import { watchMember, whileAtRest } from './at-rest.js';
@@ -97,6 +98,10 @@ function sourceOf(store: V2Store, notes: NoteBook, info: SourceInfo): Source {
       const { selection } = info;
       const walked = walkTree(keys, (path) => isSelected(path, selection) || isAboveSelected(path, selection));
       yield* selectNodes(asAsync(walked), selection);
+    },
+    keysNear: async function* () {
+      const keys = open().get('/1');
+      if (keys !== undefined) for (const batch of walkTree(keys, () => true)) yield* keysOf(batch);
     },
     close: async () => {
       // Whoever is done with the tree wants its memory, though not everyone who knows this source is gone.

@@ -1,9 +1,11 @@
 import type { V2Cluster } from '../cluster/v2.js';
+import { readTree, type TreeRequest } from '../cluster/v2-read-tree.js';
 import type { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { KeySelection } from '../model/source.js';
 import { isUnder } from '../model/tree-path.js';
 import { isSelected } from '../selection/select.js';
+import { keysOf } from '../wire/keyvalue.js';
 
 /**
  * Names of hidden nodes that programs are known to have used: etcd's discovery service and etcd 0.4
@@ -23,11 +25,49 @@ export async function noteHidden(
   notes: NoteBook,
   run: RunContext,
 ): Promise<void> {
-  for (const name of KNOWN_NAMES) {
+  for await (const name of knownHidden(cluster, run)) {
     if (!isSelected(name, selection) || read.some((path) => path.equals(name) || isUnder(path, name))) continue;
-    if (!(await isThere(cluster, name, run))) continue;
     const message = 'hidden nodes that are there and were not read, with all under them (--include-hidden reads them)';
     notes.add('hidden-node-left-out', message, { lossy: true, example: name.toString() });
+  }
+}
+
+/** Of the names that are known those of hidden nodes that are there. */
+async function* knownHidden(cluster: V2Cluster, run: RunContext): AsyncGenerator<Buffer> {
+  for (const name of KNOWN_NAMES) if (await isThere(cluster, name, run)) yield name;
+}
+
+/**
+ * Paths near to prefixes that no node was found by: all in the nearest directory above each that has any, and known
+ * hidden nodes.
+ *
+ * @throws FerryError `unauthorized` where that may not be read
+ */
+export async function* pathsNear(
+  request: Pick<TreeRequest, 'cluster' | 'tmpDir' | 'now'>,
+  prefixes: readonly Buffer[],
+  run: RunContext,
+): AsyncGenerator<Buffer> {
+  for (const prefix of prefixes.length === 0 ? [Buffer.alloc(0)] : prefixes) {
+    for (let slash = prefix.lastIndexOf('/'); ; slash = slash > 0 ? prefix.lastIndexOf('/', slash - 1) : -1) {
+      const path = prefix.subarray(0, Math.max(slash, 0));
+      let found = false;
+      for await (const each of pathsIn({ ...request, path }, run)) {
+        found = true;
+        yield each;
+      }
+      if (found || path.length === 0) break;
+    }
+  }
+  yield* knownHidden(request.cluster, run);
+}
+
+async function* pathsIn(request: Pick<TreeRequest, 'cluster' | 'tmpDir' | 'now' | 'path'>, run: RunContext): AsyncGenerator<Buffer> {
+  const { spool } = await readTree({ ...request, isDirectory: true, selects: () => true }, run);
+  try {
+    for await (const batch of spool.batches()) yield* keysOf(batch);
+  } finally {
+    await spool.close();
   }
 }
 

@@ -15,7 +15,7 @@ import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
 import { isCleanPath, isHidden, isUnder } from '../model/tree-path.js';
 import { isSelected } from '../selection/select.js';
-import { noteHidden, noteNothingListed } from './live-v2-hidden.js';
+import { noteHidden, noteNothingListed, pathsNear } from './live-v2-hidden.js';
 
 export interface LiveV2Options {
   readonly cluster: V2Cluster;
@@ -65,7 +65,10 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
     const serverVersion = await cluster.version(run.signal).catch(() => undefined);
     const estimatedRecords = trees.reduce((sum, { spool }) => sum + spool.count, 0);
     const info = { ...infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection }), estimatedRecords };
-    const source = sourceOf(trees, (notes) => readAuth(cluster, notes, run), info);
+    const source = {
+      ...sourceOf(trees, (notes) => readAuth(cluster, notes, run), info),
+      keysNear: (prefixes: readonly Buffer[]) => pathsNear(request, prefixes, run),
+    };
     if (isEmpty) noteNothingListed(source.notes, index);
     if (options.path === undefined) await noteHidden(cluster, { selection, read }, source.notes, run);
     return source;
@@ -153,6 +156,7 @@ export async function streamLiveV2(
       auth: () => readAuth(cluster, notes, run),
       clockOffset: () => stream.clockOffset,
       records: () => notingNothing(merged([...above.map(({ spool }) => spool.batches()), stream.batches()], selection), notes, index),
+      keysNear: (prefixes) => pathsNear(request, prefixes, run),
       close,
     };
   } catch (thrown) {

@@ -7,6 +7,7 @@ import type { KeySelection, Source, SourceInfo } from '../model/source.js';
 import { decodeRangeResponse } from '../wire/rpc.js';
 import { encodeRange } from '../wire/rpc-request.js';
 import { LeaseBook } from './live-v3-leases.js';
+import { keysNear } from './live-v3-near.js';
 import { type PageOptions, PageReader } from './live-v3-pages.js';
 import { type KeyRange, rangesOf } from './live-v3-ranges.js';
 
@@ -68,6 +69,7 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
       return data;
     },
     records: () => records(reader, leases, pinned, signal),
+    keysNear: (prefixes) => keysNear(cluster, pinned, prefixes),
     close: async () => ending.abort(new FerryError('failed', 'the source was closed')),
   };
 }

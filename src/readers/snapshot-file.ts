@@ -10,6 +10,7 @@ import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../
 import { intersectSelections } from '../selection/select.js';
 import { RecordSorter } from '../sort/sorter.js';
 import { type BackendView, EtcdBackend } from '../wire/backend.js';
+import { keysOf } from '../wire/keyvalue.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 import { hasTrailer, proveTrailer } from '../wire/snapshot-trailer.js';
 import { ALWAYS_AT_REST, type AtRest, watchFile, whileAtRest } from './at-rest.js';
@@ -162,6 +163,19 @@ class SnapshotFileSource implements Source {
     // Nothing kept a process from opening the file meanwhile.
     await this.#watch.check();
   }
+
+  /** Sorts the log once more, whatever was selected. */
+  readonly keysNear = async function* (this: SnapshotFileSource): AsyncGenerator<Buffer> {
+    const sorter = keySorter(this.#bytes, this.#options, this.#run);
+    const used = new UsedLeases(this.#options.tmpDir, this.#run);
+    try {
+      await keyspaceInto(this.#backend, { revision: this.info.revision, selection: EVERYTHING }, sorter, used, this.#run);
+      for await (const batch of sorter.batches()) yield* keysOf(batch);
+    } finally {
+      await sorter.close();
+      await used.close();
+    }
+  }.bind(this);
 
   async close(): Promise<void> {
     this.#closed.abort(new FerryError('interrupted', `${this.#bytes.name}: closed while it was read`));

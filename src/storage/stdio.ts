@@ -2,6 +2,9 @@ import type { Writable } from 'node:stream';
 import { FerryError } from '../errors.js';
 import type { ByteSink } from '../model/bytes.js';
 
+/** Bytes that are held back at first: of a run that fails before it has written more, nothing goes out. */
+const MOST_HELD = 1024 * 1024;
+
 /**
  * A stream, such as stdout, as a sink. It stays open: what comes to an end is the process, and a
  * reader at the other end tells from the archive itself whether it is whole.
@@ -16,6 +19,9 @@ class StreamSink implements ByteSink {
   readonly name: string;
   readonly #stream: Writable;
   #failure: FerryError | undefined;
+  /** What is written first; undefined once it is let out. */
+  #held: Uint8Array[] | undefined = [];
+  #heldBytes = 0;
   /** Set while somebody waits for the stream to take more. */
   #waiting: { resolve: () => void; reject: (reason: FerryError) => void } | undefined;
 
@@ -29,10 +35,14 @@ class StreamSink implements ByteSink {
 
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    if (!this.#stream.write(chunk)) await this.#wait();
+    if (this.#held === undefined) return this.#put(chunk);
+    this.#held.push(chunk);
+    this.#heldBytes += chunk.length;
+    if (this.#heldBytes >= MOST_HELD) await this.#let();
   }
 
   async finish(): Promise<void> {
+    await this.#let();
     if (this.#failure !== undefined) throw this.#failure;
     // The callback of an empty write comes when all before it is out.
     await new Promise<void>((resolve, reject) => {
@@ -42,9 +52,24 @@ class StreamSink implements ByteSink {
     this.#release();
   }
 
-  /** What is out is out; only stops watching the stream. */
+  /** What is out is out; what is still held is dropped. */
   async abort(): Promise<void> {
+    this.#held = undefined;
     this.#release();
+  }
+
+  async #put(chunk: Uint8Array): Promise<void> {
+    if (!this.#stream.write(chunk)) await this.#wait();
+  }
+
+  /** Lets out what is held; from now on nothing is. */
+  async #let(): Promise<void> {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const chunk of held) {
+      if (this.#failure !== undefined) throw this.#failure;
+      await this.#put(chunk);
+    }
   }
 
   #wait(): Promise<void> {

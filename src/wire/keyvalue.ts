@@ -1,4 +1,5 @@
 import { FerryError } from '../errors.js';
+import type { RecordBatch } from '../model/batch.js';
 import type { KeyValue } from '../model/keyvalue.js';
 import { encodeFields } from './fields.js';
 import { cursor, readBytes, readInt64, readVarint, skipField } from './varint.js';
@@ -88,4 +89,9 @@ function skipUnknown(c: ReturnType<typeof cursor>, tag: number): void {
   const field = Math.floor(tag / 8);
   if (field === 0) throw new FerryError('damaged', 'a protobuf field has number 0');
   skipField(c, tag & 7);
+}
+
+/** The keys of a batch's records, one by one; they share its memory. */
+export function* keysOf(batch: RecordBatch): Generator<Buffer> {
+  for (let i = 0; i < batch.count; i++) yield keyOf(batch.bytes, batch.starts[i], batch.ends[i]);
 }

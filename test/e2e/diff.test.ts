@@ -251,7 +251,9 @@ describe('diff of Kubernetes', () => {
 
   test('a kind that neither side nor any release has is warned of, once', async () => {
     const kinds = ['--kind', 'NoSuch', '--kind', 'Widget', '--kind', 'widgets', '--exclude-kind', 'Job'];
-    const result = await etcdferryInside(['diff', at('plain.db'), at('before.tar'), ...kinds, '--namespace', 'none']);
+    const args = ['diff', at('plain.db'), at('before.tar'), ...kinds, '--namespace', 'none'];
+    expect((await etcdferryInside(args)).exit).toBe(2);
+    const result = await etcdferryInside([...args, '--allow-empty']);
     expect(result).toMatchObject({ exit: 0 });
     expect(result.stderr.match(/warning.*/g)).toEqual(['warning: no record is of kind NoSuch']);
   });

@@ -188,10 +188,12 @@ describe('verify --against', () => {
     }
   });
 
-  test('an empty archive is the same as an empty source', async () => {
+  test('an empty archive is the same as an empty source where it is meant that nothing is compared', async () => {
     for (const name of ['none', 'none-either'])
-      await etcdferryInside(['backup', '--from', at('plain.db'), '--to', at(`${name}.tar`), '--prefix', '/none/']);
-    const result = await verify(at('none.tar'), '--against', at('none-either.tar'), '--ignore-prefix', '/x');
+      await etcdferryInside(['backup', '--from', at('plain.db'), '--to', at(`${name}.tar`), '--prefix', '/none/', '--allow-empty']);
+    const args = [at('none.tar'), '--against', at('none-either.tar'), '--ignore-prefix', '/x'];
+    expect(await verify(...args)).toMatchObject({ exit: 2 });
+    const result = await verify(...args, '--allow-empty');
     expect(result).toMatchObject({ exit: 0 });
     expect(result.stdout.toString()).toContain(', 0 keys equal');
   });
