@@ -99,8 +99,9 @@ function moved(source: Source, { from, write, reencrypt }: RestoreOptions): Sour
 type Done = Omit<RestoreReport, 'source' | 'dryRun'>;
 
 async function intoCluster(source: Source, target: LiveTarget, write: WriteOptions, run: RunContext): Promise<Done> {
+  const byTargetClock = write.leaseTtl === 'deadline';
   // A tree brings directories along for their TTLs, which were not chosen.
-  const chosen = source.info.api === 'v2' ? { ...write, selection: source.info.selection } : write;
+  const chosen = source.info.api === 'v2' ? { ...write, selection: source.info.selection } : { ...write, byTargetClock };
   const done = await writeLive(source, target, chosen, run);
   const notes = new NoteBook();
   notes.merge(source.notes.list());

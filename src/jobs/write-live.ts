@@ -1,3 +1,4 @@
+import type { ClusterOptions } from '../cluster/options.js';
 import { connectV2, type V2Cluster } from '../cluster/v2.js';
 import type { V3Cluster } from '../cluster/v3.js';
 import { connectV3 } from '../cluster/v3-connect.js';
@@ -10,6 +11,7 @@ import type { KeySelection, Source } from '../model/source.js';
 import { type RestoreV2Report, restoreLiveV2, type SeenTree } from '../writers/live-v2.js';
 import { type RestoreV3Options, type RestoreV3Report, restoreLiveV3, type WriteMemory } from '../writers/live-v3.js';
 import { holdsNothing } from '../writers/live-v3-empty.js';
+import { targetClock } from './target-clock.js';
 import { type TargetInfo, targetNames, v3TargetInfo } from './target-info.js';
 import { kubernetesRuns } from './target-kubernetes.js';
 
@@ -33,6 +35,11 @@ export interface WriteOptions extends RestoreV3Options {
   /** Values of the API server's `--etcd-prefix`, beside the usual ones. */
   readonly etcdPrefixes?: readonly string[];
   readonly remember?: Remember;
+  /**
+   * Whether deadlines of leases are held to the target's clock, as its answers tell it, where that of this
+   * machine is another. For records of a file alone: what is read from a live tree ends by this machine's clock.
+   */
+  readonly byTargetClock?: boolean;
   /** Told of the keys that are left alone in the target, by their names there. */
   readonly onLeaveAlone?: (holds: KeyTest) => void;
 }
@@ -72,7 +79,7 @@ export async function writeLive(
   const cluster = api === 'v2' ? connectV2(connection) : await connectV3(connection, run.signal);
   try {
     const done = await tellingOfParts(run, (told) =>
-      'call' in cluster ? describedV3(source, cluster, options, told) : describedV2(source, cluster, options, told),
+      'call' in cluster ? inTargetTime(source, cluster, connection, options, told) : describedV2(source, cluster, options, told),
     );
     return { to: cluster.location, ...done };
   } finally {
@@ -81,6 +88,20 @@ export async function writeLive(
 }
 
 type Described = { readonly target: TargetInfo; readonly written: WriteReport };
+
+/** Writes with deadlines as the target's clock has them, and says by how much it is another than this machine's. */
+async function inTargetTime(
+  source: Source,
+  cluster: V3Cluster,
+  connection: ClusterOptions,
+  options: WriteOptions,
+  run: RunContext,
+): Promise<Described> {
+  const clock = options.byTargetClock === true ? await targetClock(connection, run.signal) : undefined;
+  if (clock === undefined) return describedV3(source, cluster, options, run);
+  const { target, written } = await describedV3(source, cluster, { ...options, now: clock.now }, run);
+  return { target, written: { ...written, notes: [...clock.notes, ...written.notes] } };
+}
 
 async function describedV3(source: Source, cluster: V3Cluster, options: WriteOptions, run: RunContext): Promise<Described> {
   const target = await v3TargetInfo(cluster, targetNames(source, options), run);

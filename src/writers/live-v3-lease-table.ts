@@ -25,6 +25,8 @@ export class LeaseTable {
   /** The target's lease that stands for this one; 0n while there is none. */
   #targets = new BigInt64Array(64);
   #ready = new Uint8Array(64);
+  /** By the monotonic clock: until then the target's lease cannot have ended by itself. */
+  #lastsUntil = new Float64Array(64);
   /** Where leases stand that were not listed, behind those that were. */
   readonly #unlisted = new Map<bigint, number>();
   #listed = 0;
@@ -89,12 +91,21 @@ export class LeaseTable {
    * Remembers the target's lease that stands for the source's.
    *
    * @param how `found` on a key; `ready` to put keys with; `none`: it is gone
+   * @param ttl seconds that it has left; 0n where that is not known
    */
-  setTarget(id: bigint, target: bigint, how: 'found' | 'ready' | 'none'): void {
+  setTarget(id: bigint, target: bigint, how: 'found' | 'ready' | 'none', ttl: bigint = 0n): void {
     const at = this.#find(id);
     if (at < 0) return;
+    this.#lastsUntil[at] = performance.now() + Number(ttl) * 1000;
     this.#targets[at] = how === 'none' ? 0n : target;
     this.#ready[at] = how === 'ready' ? 1 : 0;
+  }
+
+  /** Those with a lease to put keys with that can have ended by itself by then, by the monotonic clock. */
+  *overBy(time: number): Generator<bigint> {
+    for (let at = 0; at < this.#count; at++) {
+      if (this.#ready[at] === 1 && (this.#lastsUntil[at] as number) <= time) yield this.#ids[at] as bigint;
+    }
   }
 
   #addUnlisted(id: bigint): Lease | undefined {
@@ -133,6 +144,7 @@ export class LeaseTable {
     this.#targets = doubled(this.#targets);
     this.#seenAt = doubled(this.#seenAt);
     this.#ready = doubled(this.#ready);
+    this.#lastsUntil = doubled(this.#lastsUntil);
   }
 
   /** Sources list leases by id; one that does not costs a sort. */

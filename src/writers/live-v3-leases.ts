@@ -17,6 +17,8 @@ const LARGEST_MINIMUM_TTL = 75n;
 /** How far apart two deadlines may be, in seconds, that were computed in different runs. */
 const DEADLINE_SLACK = 3n;
 const STATES_KEPT = 10_000;
+/** A lease is granted before its answer is here, and two clocks do not run alike. */
+const CLOCK_DRIFT_MS = 2000;
 const LOOKED_UP_AT_ONCE = 32;
 
 export interface TargetLeasesOptions {
@@ -42,6 +44,7 @@ export class TargetLeases {
   readonly #signal: AbortSignal;
   readonly #memory: WriteMemory | undefined;
   readonly #states = new Map<bigint, ToldState>();
+  readonly #ended = new Set<bigint>();
   readonly #pending = new Map<bigint, Promise<bigint | undefined>>();
 
   constructor(options: TargetLeasesOptions) {
@@ -93,9 +96,23 @@ export class TargetLeases {
     for (const source of sources) {
       const target = this.table.target(source);
       if (target === 0n || (await this.#ask(target)) !== undefined) continue;
+      if (this.table.isReady(source)) this.#ended.add(source);
       this.#states.delete(target);
       this.table.setTarget(source, 0n, 'none');
     }
+  }
+
+  /**
+   * The source's leases whose lease in the target has ended since keys were put with it, also where it was
+   * granted again after that: with it went the keys.
+   */
+  async ended(): Promise<ReadonlySet<bigint>> {
+    const doubtful = [...this.table.overBy(performance.now() + CLOCK_DRIFT_MS)];
+    for (let at = 0; at < doubtful.length; at += LOOKED_UP_AT_ONCE) {
+      const some = doubtful.slice(at, at + LOOKED_UP_AT_ONCE);
+      await Promise.all(some.map(async (source) => (await this.#ask(this.table.target(source))) ?? this.#ended.add(source)));
+    }
+    return this.#ended;
   }
 
   async #make(source: bigint): Promise<bigint | undefined> {
@@ -112,7 +129,7 @@ export class TargetLeases {
         example: `${hex(source)}: ${wish.ttl} s became ${granted.ttl} s`,
       });
     }
-    this.table.setTarget(source, granted.id, 'ready');
+    this.table.setTarget(source, granted.id, 'ready', granted.ttl);
     return granted.id;
   }
 

@@ -9,6 +9,7 @@ import { KeySet } from '../selection/key-set.js';
 import { tryAgain } from './live-v3-again.js';
 import { type AuthPlan, planAuth, writeAuth } from './live-v3-auth.js';
 import { spansAreEmpty } from './live-v3-empty.js';
+import { noteEnded } from './live-v3-ended.js';
 import { extrasScope, onlyOurs, removeExtras, requireKeys, scopeOf, spansOf } from './live-v3-extras.js';
 import { LeaseTable } from './live-v3-lease-table.js';
 import { TargetLeases } from './live-v3-leases.js';
@@ -96,6 +97,10 @@ class Restore {
       await this.#removeExtras(scopeOf(memory), tally, notes, onlyOurs(memory, notes));
     }
     if (auth !== undefined) await this.#writeAuth(auth, tally, notes);
+    // A tree that is read once only has deadlines, which are met.
+    if (!this.#dryRun && this.#source.info.order === 'key') {
+      await noteEnded(this.#records, { leases, target: this.#target, notes, signal: this.#run.signal });
+    }
     tally.leasesGranted = leases.granted;
     tally.leasesReused = leases.reused;
     return { ...tally, dryRun: this.#dryRun, revision: await this.#revision(), notes: notes.list() };

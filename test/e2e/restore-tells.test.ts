@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { quietRun } from '../../src/model/run.js';
@@ -81,6 +83,50 @@ describe.each(['auth.tar', 'auth.db'])('users and roles of %s', (from) => {
 
 test.each(['plain.tar', 'plain.db'])('of %s, which has no users, nothing is told', async (from) => {
   expect((await restored('--from', at(from), '--to', at(`of-${from}.db`))).notes).toEqual([]);
+});
+
+/** Stands before an etcd and answers plain HTTP itself, by a clock so many seconds ahead; gRPC is passed on. */
+async function clockAhead(endpoint: string, seconds: number): Promise<Server> {
+  const port = Number(new URL(endpoint).port);
+  const front = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', (first) => {
+      if (first.subarray(0, 3).toString() === 'PRI') {
+        const etcd = connect(port, '127.0.0.1');
+        etcd.on('error', () => socket.destroy());
+        etcd.write(first);
+        socket.pipe(etcd).pipe(socket);
+      } else {
+        const date = new Date(Date.now() + seconds * 1000).toUTCString();
+        socket.end(`HTTP/1.1 200 OK\r\nDate: ${date}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}`);
+      }
+    });
+  });
+  front.listen(0, '127.0.0.1');
+  await once(front, 'listening');
+  return front;
+}
+
+test.each([
+  [3600, [{ code: 'target-clock-apart', examples: ['3600 s ahead'], lossy: false }], 1400],
+  [0, [], 5000],
+])("deadlines are held to the target's clock, %i s ahead of this machine's", async (seconds, notes, ttl) => {
+  await using own = await EtcdServer.start(newestEtcd());
+  await writeSnapshotFile(
+    sourceOf([kv('/leased', '1', 0x77n)], {
+      leases: [{ id: 0x77n, grantedTtl: 5000n, remainingTtl: 5000n, seenAt: Date.now(), origin: 'lease' }],
+    }),
+    await createFile(at(`leased-${seconds}.db`), { overwrite: false }),
+    { tmpDir: directory },
+    quietRun(),
+  );
+  const front = await clockAhead(own.endpoint, seconds);
+  const to = `http://127.0.0.1:${(front.address() as AddressInfo).port}`;
+  const told = await restored('--from', at(`leased-${seconds}.db`), '--to', to, '--lease-ttl', 'deadline');
+  front.close();
+  expect(told.notes).toMatchObject(notes);
+  const left = Number(/remaining\((\d+)s\)/.exec(await own.etcdctl('lease', 'timetolive', '77'))?.[1]);
+  expect(Math.abs(left - ttl)).toBeLessThan(30);
 });
 
 describe('the target as it was before', () => {

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { rpcError } from '../../src/cluster/v3-errors.js';
 import type { KeyValue } from '../../src/model/keyvalue.js';
@@ -172,6 +173,39 @@ for (const etcd of etcdVersions()) {
       const report = await target.restore(records, { dryRun: true }, { leases });
       expect(report).toMatchObject({ written: 4, leasesGranted: 2, leasesReused: 1, notes: [{ code: 'lease-id-taken', count: 1 }] });
       expect((await target.cluster.leases()).length).toBe(before);
+    });
+
+    it('counts and names the keys that went with a lease which ended while others were written', async () => {
+      const leases = [lease(0xb01n, 600n), lease(0xb02n, 600n)];
+      const records = ['1', '2', '3', '4'].map((n) => kv(`/lost/${n}`, n, n === '2' ? 0xb02n : 0xb01n));
+      let puts = 0;
+      const through = target.watched(async (request, method, pass) => {
+        if (method === 'KV/Txn' && Buffer.from(request).includes('/lost/') && ++puts === 4) await target.cluster.leaseRevoke(0xb01n);
+        return pass();
+      });
+      const report = await target.restore(records, { through, maxTxnOps: 1, inFlight: 1 }, { leases, batch: 1 });
+      expect(report.notes).toMatchObject([{ code: 'lease-ended', count: 2, examples: ['"/lost/1"', '"/lost/3"'], lossy: true }]);
+      expect(Object.keys(await target.texts('/lost/'))).toEqual(['/lost/2', '/lost/4']);
+      // What is gone is written by another run, which has nothing to complain of.
+      expect(await target.restore(records, {}, { leases })).toMatchObject({ written: 2, equal: 2, notes: [] });
+    });
+
+    it.each([
+      ['granted', 'lease-ended', true],
+      ['deadline', 'lease-deadline-met', false],
+    ] as const)('tells of a lease that ended by itself after the last of its keys was put (%s)', async (leaseTtl, code, lossy) => {
+      const id = leaseTtl === 'granted' ? 0xc01n : 0xc02n;
+      const records = [kv(`/short/${leaseTtl}/1`, '1', id), kv(`/short/${leaseTtl}/2`, '2')];
+      const through = target.watched(async (request, method, pass) => {
+        if (method === 'KV/Txn' && Buffer.from(request).includes(`/short/${leaseTtl}/2`)) {
+          while ((await target.cluster.leaseState(id)) !== undefined) await setTimeout(100);
+        }
+        return pass();
+      });
+      const report = await target.restore(records, { through, leaseTtl, maxTxnOps: 1, inFlight: 1 }, { leases: [lease(id, 1n)], batch: 1 });
+      expect(report.notes.filter((note) => note.code !== 'lease-ttl-raised')).toMatchObject([
+        { code, count: 1, lossy, examples: [`"/short/${leaseTtl}/1"`] },
+      ]);
     });
 
     it('grants a lease again that went away before its keys were put', async () => {
