@@ -56,23 +56,34 @@ export function summaryOf(report: MigrateReport, { milliseconds }: RunFacts): st
   return `${from} to ${harmless(report.to)}: ${report.dryRun ? 'would write' : 'wrote'} ${plural(keys, what)}${size} ${took}`;
 }
 
+/** What a target's records are called, and the moment they are read at. */
+interface ProofWords {
+  readonly record: 'key' | 'node';
+  readonly moment: 'revision' | 'index';
+}
+
+export const KEY_WORDS: ProofWords = { record: 'key', moment: 'revision' };
+export const TREE_WORDS: ProofWords = { record: 'node', moment: 'index' };
+
 /** What reading the target back has shown, in one line. */
-export function proofText(proof: MigrationProof): string {
+export function proofText(proof: MigrationProof, { record, moment }: ProofWords = KEY_WORDS): string {
   const { keys, equal, expired, skipped, differing, revision, strayLeases } = proof;
-  const at = revision > 0n ? ` at revision ${revision}` : '';
+  const at = revision > 0n ? ` at ${moment} ${revision}` : '';
   const rest = [
     ...(expired > 0 ? [`${formatCount(expired)} expired meanwhile`] : []),
     ...(skipped > 0 ? [`${formatCount(skipped)} left as the target has them`] : []),
   ];
   if (isProven(proof)) {
-    if (keys === 0) return `read back${at}: the source gave no keys, so there was nothing to prove`;
-    const all = rest.length === 0 ? `all ${plural(keys, 'key')}` : `${formatCount(equal)} of ${plural(keys, 'key')}`;
+    if (keys === 0) return `read back${at}: the source gave no ${record}s, so there was nothing to prove`;
+    const all = rest.length === 0 ? `all ${plural(keys, record)}` : `${formatCount(equal)} of ${plural(keys, record)}`;
     return `proven: ${[`read back${at}, ${all} ${keys === 1 ? 'is' : 'are'} as in the source`, ...rest].join(', ')}${endsText(proof)}`;
   }
-  const named = proof.differences.slice(0, 5).map(({ key, what }) => `${formatKey(key)} (${WHAT[what]})`);
+  const named = proof.differences
+    .slice(0, 5)
+    .map(({ key, what }) => `${formatKey(key)} (${record === 'node' && what === 'lease' ? 'another end' : WHAT[what]})`);
   const strays = proof.strays.slice(0, 5).map(({ id, seconds }) => `lease ${hexId(id)} (${strayText(seconds)})`);
   const counts = [
-    ...(differing > 0 ? [`${formatCount(differing)} of ${plural(keys, 'key')}`] : []),
+    ...(differing > 0 ? [`${formatCount(differing)} of ${plural(keys, record)}`] : []),
     ...(strayLeases > 0 ? [plural(strayLeases, 'lease')] : []),
   ];
   return `DIFFERS: read back${at}, ${counts.join(' and ')} are not as in the source: ${[...named, ...strays].join(', ')}`;

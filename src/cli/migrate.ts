@@ -10,7 +10,7 @@ import { followedOf, followedText, followOptions, migrateOrFollow } from './foll
 import { backFlags, backOptions } from './migrate-back.js';
 import type { MigrationPage } from './migrate-html.js';
 import { readPlan, savePlan } from './migrate-plan-file.js';
-import { exitOfMigration, migrationJson, proofText, summaryOf, verdictOf } from './migrate-report.js';
+import { exitOfMigration, KEY_WORDS, migrationJson, proofText, summaryOf, TREE_WORDS, verdictOf } from './migrate-report.js';
 import { matchedRules } from './migrate-rules.js';
 import { writeReports } from './migrate-write-report.js';
 import {
@@ -57,7 +57,11 @@ const build = (yargs: Argv) =>
         describe:
           'Keep the report in this file, in place of an older one, as its ending says: .json, or .html, a page of its own (repeatable)',
       },
-      proof: { type: 'boolean', default: true, describe: 'Read the target back at the end and compare it (--no-proof: do not)' },
+      proof: {
+        type: 'boolean',
+        defaultDescription: 'true',
+        describe: 'Read the target back at the end and compare it (--no-proof: do not)',
+      },
       ...treeOptions,
       ...compressOption,
       ...hiddenOption,
@@ -118,6 +122,7 @@ async function run(typed: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pr
   const from = sourceRequest(readingSide(args), terminal, connections.from);
   const seal = sealWith(args);
   if (live.to && seal !== undefined) throw new FerryError('usage', `${to.text} is a live cluster; only an archive can be encrypted`);
+  if (args.proof === true && (to.kind === 'stdio' || seal !== undefined)) throw notProvable(to);
   const { run: context, display } = shownRun(terminal, args);
   const [started, startedAt] = [performance.now(), Date.now()];
   const report = await migrateOrFollow(
@@ -128,7 +133,7 @@ async function run(typed: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pr
       ...backFlags(args),
       rules: treeRules(args, args['to-api'] === 'v2'),
       state: statePlace(args, terminal),
-      proof: args.proof,
+      ...defined('proof', args.proof),
       ...defined('expected', kept?.fingerprint),
       ...defined('kubernetesProtobuf', args['kubernetes-protobuf']),
       compress: args.compress ?? 'gzip',
@@ -143,6 +148,11 @@ async function run(typed: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pr
   await writeReports(reports, { report, facts, rules });
   if (args['save-plan'] !== undefined) await savePlan(args['save-plan'], report, facts, args, source.text);
   return tellMigration({ report, facts, rules }, args, terminal, to.kind === 'stdio');
+}
+
+function notProvable(to: Location): FerryError {
+  const what = to.kind === 'stdio' ? 'stdout' : `${to.text}, encrypted for somebody else,`;
+  return new FerryError('usage', `--proof: ${what} cannot be read back`, { hint: 'Leave --proof out, and verify the archive.' });
 }
 
 function targetOf(
@@ -162,7 +172,7 @@ function targetOf(
 
 async function tellMigration(
   { report, facts, rules }: MigrationPage,
-  args: { readonly json?: boolean | undefined; readonly quiet?: boolean | undefined },
+  args: { readonly json?: boolean | undefined; readonly quiet?: boolean | undefined; readonly 'to-api'?: string | undefined },
   terminal: Terminal,
   stdoutTaken: boolean,
 ): Promise<number> {
@@ -177,6 +187,7 @@ async function tellMigration(
   const document = { ...migrationJson(report, facts), ...defined('followed', followed) };
   await tellReport({ summary: summaryOf(report, facts), document, notes, stdoutTaken }, args, terminal);
   const differs = verdictOf(report) === 'differs';
-  if (proof !== undefined && args.json !== true && (differs || args.quiet !== true)) say(terminal, proofText(proof));
+  if (proof !== undefined && args.json !== true && (differs || args.quiet !== true))
+    say(terminal, proofText(proof, args['to-api'] === 'v2' ? TREE_WORDS : KEY_WORDS));
   return exitOfMigration(report);
 }

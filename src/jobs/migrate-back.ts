@@ -7,6 +7,7 @@ import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import type { Source } from '../model/source.js';
 import type { MigrateOptions, MigrateReport } from './migrate.js';
+import { proveTree } from './migrate-back-proof.js';
 import { refuseImpossible, requireSelected } from './nothing-selected.js';
 import { openProven } from './proven-source.js';
 import { writeArchive } from './write-file.js';
@@ -14,7 +15,7 @@ import { writeLive } from './write-live.js';
 
 /**
  * Carries v3 keys back to a v2 tree, for those who must roll back: keys become paths, leases
- * expirations. What a tree cannot hold is left out or altered by fixed rules, counted and named in
+ * expirations. Then the target is read back and compared, unless that is not wanted. What a tree cannot hold is left out or altered by fixed rules, counted and named in
  * the notes.
  *
  * @throws FerryError as source, converter and target do; `usage` when the source holds no v3 keys, or
@@ -43,7 +44,7 @@ export async function migrateBack(options: MigrateOptions, run: RunContext): Pro
       run,
     );
     try {
-      const done = await carry(converted, options, run);
+      const done = await carryAndProve(converted, options, run);
       return { source: keys.info, keys: converted.info.estimatedRecords ?? 0, dryRun: write.dryRun === true, ...done };
     } finally {
       await converted.close();
@@ -51,6 +52,13 @@ export async function migrateBack(options: MigrateOptions, run: RunContext): Pro
   } finally {
     await keys.close();
   }
+}
+
+async function carryAndProve(tree: Source, options: MigrateOptions, run: RunContext): Promise<Done> {
+  const done = await carry(tree, options, run);
+  if (options.write.dryRun === true || options.proof === false) return done;
+  const proof = await proveTree(tree, options, done.written?.skipped ?? 0, run);
+  return proof === undefined ? done : { ...done, proof };
 }
 
 async function openKeys(from: MigrateOptions['from'], run: RunContext): Promise<Source> {

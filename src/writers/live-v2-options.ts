@@ -23,13 +23,22 @@ export interface RestoreV2Options {
   readonly counted?: (path: Buffer) => boolean;
   /** Told what the target's tree was before anything is written. */
   readonly onTarget?: (seen: SeenTree) => void;
+  /** How far apart ends may be that are the same, in nanoseconds; two seconds unless given. */
+  readonly tolerance?: bigint;
+  /** Told of every node that the target lacks, or has otherwise: for who compares in a dry run. */
+  readonly onDifference?: (path: Buffer, what: NodeDifference) => void;
 }
+
+/** How a node of the target differs: it is not there, holds something else, or ends at another time. */
+export type NodeDifference = 'missing' | 'value' | 'lease';
 
 /** A target's tree as it was read. */
 export interface SeenTree {
   /** Undefined where the server does not say it (2.0). */
   readonly clusterId: bigint | undefined;
   readonly files: number;
+  /** The store's index it was read at. */
+  readonly index: bigint;
 }
 
 /** What was done; in a dry run, what would be done. */

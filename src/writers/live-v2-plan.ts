@@ -15,7 +15,7 @@ import type { RunContext } from '../model/run.js';
 import { compareTreePaths, isCleanPath, isHidden, isUnder } from '../model/tree-path.js';
 import { decodeNode } from '../wire/node.js';
 import { type ActionKind, encodeAction } from './live-v2-action.js';
-import type { SeenTree, V2ConflictRule, V2Tally } from './live-v2-options.js';
+import type { NodeDifference, SeenTree, V2ConflictRule, V2Tally } from './live-v2-options.js';
 import { isSameNode, isSooner } from './live-v2-same.js';
 
 export interface PlanOptions {
@@ -28,6 +28,8 @@ export interface PlanOptions {
   readonly now: number;
   readonly counted?: ((path: Buffer) => boolean) | undefined;
   readonly onTarget?: ((seen: SeenTree) => void) | undefined;
+  readonly tolerance?: bigint | undefined;
+  readonly onDifference?: ((path: Buffer, what: NodeDifference) => void) | undefined;
   readonly tally: V2Tally;
   readonly notes: NoteBook;
   readonly run: RunContext;
@@ -56,7 +58,10 @@ export async function planTree(records: AsyncIterable<RecordBatch>, options: Pla
   const all = above === undefined ? trees : [...trees, above];
   try {
     noteClock(options, cluster.clockOffset());
-    if (options.onTarget !== undefined) options.onTarget({ clusterId: trees[0]?.clusterId, files: await countFiles(trees, options) });
+    if (options.onTarget !== undefined) {
+      const { clusterId, index = 0n } = trees[0] ?? {};
+      options.onTarget({ clusterId, index, files: await countFiles(trees, options) });
+    }
     const actions = await NodeSpool.create(tmpDir);
     try {
       await new Planner(actions, new TargetNodes(mergeTrees(all.map(({ spool }) => spool.batches())), cluster, run), options).plan(records);
@@ -166,6 +171,7 @@ class Planner {
     if (!node.dir) this.#file = path;
     if (this.#skipped !== undefined && isUnder(path, this.#skipped)) {
       tally.skipped++;
+      this.#o.onDifference?.(path, 'missing');
       return;
     }
     await this.#compare(placed);
@@ -176,13 +182,19 @@ class Planner {
     const found = await this.#target.find(node.path);
     if (node.dir) this.#target.isDealtWith(node.path);
     if (found === undefined || (found === 'under a file' && this.#replaced !== undefined && isUnder(node.path, this.#replaced))) {
+      this.#o.onDifference?.(node.path, 'missing');
       this.#act('create', placed, 0n);
       this.#noteSooner(placed);
-    } else if (found === 'under a file') this.#conflict(placed, undefined);
-    else if (isSameNode(node, found.node, ends, found.ends)) {
+    } else if (found === 'under a file') {
+      this.#o.onDifference?.(node.path, 'missing');
+      this.#conflict(placed, undefined);
+    } else if (isSameNode(node, found.node, { ends, targetEnds: found.ends, tolerance: this.#o.tolerance })) {
       this.#o.tally.equal++;
-      this.#noteSooner(placed);
-    } else await this.#differs(placed, found.node);
+      if (this.#noteSooner(placed)) this.#o.onDifference?.(node.path, 'lease');
+    } else {
+      this.#o.onDifference?.(node.path, differenceOf(node, found.node));
+      await this.#differs(placed, found.node);
+    }
   }
 
   /** When a node of the source ends, by itself or with a directory above it; they come in tree order. */
@@ -194,10 +206,11 @@ class Planner {
   }
 
   /** Says so where a directory of the target, none of those to be written, takes a node away before its time. */
-  #noteSooner({ node, ends }: Placed): void {
-    if (!isSooner(this.#target.endsWithOthers(node.path), ends)) return;
+  #noteSooner({ node, ends }: Placed): boolean {
+    if (!isSooner(this.#target.endsWithOthers(node.path), ends)) return false;
     const message = 'nodes that end sooner than in the source, with a directory above them in the target, which was not chosen';
     this.#o.notes.add('ends-with-target-directory', message, { lossy: true, example: showKey(node.path) });
+    return true;
   }
 
   #checkOrder(path: Buffer): void {
@@ -282,6 +295,10 @@ class Planner {
           : 'Choose --on-conflict skip or overwrite.',
     });
   }
+}
+
+function differenceOf(node: TreeNode, found: TreeNode): NodeDifference {
+  return isSameNode({ ...node, expiration: 0n }, { ...found, expiration: 0n }) ? 'lease' : 'value';
 }
 
 function kindOf(node: TreeNode, found: TreeNode): ActionKind {

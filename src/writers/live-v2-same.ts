@@ -2,25 +2,37 @@ import { isUtf8 } from 'node:buffer';
 import type { TreeNode } from '../model/node.js';
 
 const SECOND = 1_000_000_000n;
+/** What is compared beside the nodes themselves. */
+export interface SameOptions {
+  /** When the source's ends, by itself or with a directory above it; its own expiration unless given. */
+  readonly ends?: bigint;
+  /** The same of the target's. */
+  readonly targetEnds?: bigint;
+  /** How far apart ends may be that are the same, in nanoseconds; two seconds unless given. */
+  readonly tolerance?: bigint | undefined;
+}
+
 /** A TTL is whole seconds, and time passes on the way: expirations this close are the same. */
 const TOLERANCE = 2n * SECOND;
 const REPLACEMENT = Buffer.from('\ufffd');
 
 /**
  * Whether the target's node is what the source's would become. Indices are each store's own.
- *
- * @param ends when the source's ends, by itself or with a directory above it
- * @param targetEnds the same of the target's
  */
-export function isSameNode(source: TreeNode, target: TreeNode, ends = source.expiration, targetEnds = target.expiration): boolean {
+export function isSameNode(
+  source: TreeNode,
+  target: TreeNode,
+  { ends = source.expiration, targetEnds = target.expiration, tolerance = TOLERANCE }: SameOptions = {},
+): boolean {
   if (source.dir !== target.dir) return false;
-  if (!isSameExpiration(source.expiration, target.expiration) && !isSameExpiration(ends, targetEnds)) return false;
+  const isSame = (a: bigint, b: bigint): boolean => isSameExpiration(a, b, tolerance);
+  if (!isSame(source.expiration, target.expiration) && !isSame(ends, targetEnds)) return false;
   return source.dir || isSameValue(source.value, target.value);
 }
 
-function isSameExpiration(a: bigint, b: bigint): boolean {
+function isSameExpiration(a: bigint, b: bigint, tolerance: bigint): boolean {
   if (a === 0n || b === 0n) return a === b;
-  return a - b <= TOLERANCE && b - a <= TOLERANCE;
+  return a - b <= tolerance && b - a <= tolerance;
 }
 
 /** Whether what ends then ends noticeably before what was to end at `wanted`; 0n is never. */

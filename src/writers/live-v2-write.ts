@@ -132,7 +132,7 @@ class TreeWriter {
   async #settle({ kind, node, ends }: Action, refusal: V2Refusal): Promise<void> {
     const { cluster, notes } = this.#o;
     const found = await cluster.get(node.path, this.#signal);
-    if (found !== undefined && isSameNode(node, found, ends)) return;
+    if (found !== undefined && isSameNode(node, found, { ends })) return;
     if (kind === 'set directory ttl' && found?.dir === true) {
       const message = 'directories whose TTL could not be changed: this version of etcd does not do that';
       notes.add('directory-ttl-kept', message, { lossy: true, example: showKey(node.path) });

@@ -42,7 +42,7 @@ export async function restoreLiveV2(
   const [tally, notes] = [emptyV2Tally(), new NoteBook()];
   const directory = options.tmpDir ?? tmpdir();
   const records = mapNodes(selectWithEnds(source.records(), selection), mapping, directory, run);
-  const { counted, onTarget } = options;
+  const { counted, onTarget, onDifference, tolerance } = options;
   const chosen = selectsAll(selection) ? source.info.selection : selection;
   const within = directoriesOf(mappedSelection(chosen, mapping));
   const actions = await planTree(records, {
@@ -53,6 +53,8 @@ export async function restoreLiveV2(
     now: now(),
     counted,
     onTarget,
+    onDifference,
+    tolerance,
     tally,
     notes,
     run,

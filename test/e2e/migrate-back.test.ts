@@ -64,6 +64,7 @@ describe.each(etcdVersions())('v3 keys of etcd $version go back to v2', (etcd) =
     const written = await back(...live);
     expect(written).toMatchObject({ exit: 3, stderr: '' });
     expect(jsonOf(written)).toMatchObject({ source: { revision: expect.any(Number) }, nodes: tree.size, written: { written: tree.size } });
+    expect(jsonOf(written)).toMatchObject({ proof: { keys: tree.size, equal: tree.size, differing: 0, differences: [] } });
     expectSame(await treeOfServer(target), tree, 2);
     expect(jsonOf(await back(...live))).toMatchObject({ written: { written: 0, equal: tree.size } });
 
@@ -82,7 +83,9 @@ describe.each(etcdVersions())('v3 keys of etcd $version go back to v2', (etcd) =
     const args = ['--from', source.endpoint, '--to', file, '--directory-value', 'value', '--add-prefix', '/old', '--prefix', '/app/'];
     expect((await back(...args, '--dry-run')).exit).toBe(0);
     expect(existsSync(file)).toBe(false);
-    expect((await back(...args)).exit).toBe(0);
+    const made = await back(...args);
+    expect([made.exit, jsonOf(made)]).toMatchObject([0, { proof: { keys: 7, equal: 7, differing: 0 } }]);
+    expect(jsonOf(await back(...args, '--overwrite', '--no-proof'))).not.toHaveProperty('proof');
     await using target = await EtcdServer.start(etcdWithV2(), { args: ['--enable-v2'] });
     expect((await etcdferry(['restore', '--from', file, '--to', target.endpoint])).exit).toBe(0);
     expect(
@@ -97,6 +100,10 @@ describe.each(etcdVersions())('v3 keys of etcd $version go back to v2', (etcd) =
 test('what cannot be is refused before anything is read', async () => {
   const to = (...args: string[]) => etcdferry(['migrate', '--from', at('none.tar'), ...args]);
   expect(await to('--to-api', 'v2', '--to', at('x.db'))).toMatchObject({ exit: 2, stderr: expect.stringContaining('never a v2 tree') });
+  expect(await to('--to-api', 'v2', '--proof', '--to', '-')).toMatchObject({
+    exit: 2,
+    stderr: expect.stringContaining('--proof: stdout cannot be read back'),
+  });
   expect(await to('--directory-value', 'x', '--to', at('x.tar'))).toMatchObject({
     exit: 2,
     stderr: expect.stringContaining('for --to-api v2'),
