@@ -7,6 +7,7 @@ import type { KeySelection, Source, SourceInfo } from '../model/source.js';
 import { decodeRangeResponse } from '../wire/rpc.js';
 import { encodeRange } from '../wire/rpc-request.js';
 import { LeaseBook } from './live-v3-leases.js';
+import { withinStored } from './live-v3-limit.js';
 import { keysNear } from './live-v3-near.js';
 import { type PageOptions, PageReader } from './live-v3-pages.js';
 import { type KeyRange, rangesOf } from './live-v3-ranges.js';
@@ -45,7 +46,8 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
   const notes = new NoteBook();
   const ranges = rangesOf(selection);
   const settings = { signal, limitRate: options.limitRate, pages: options.pages };
-  const again = (): AsyncIterable<RecordBatch> => new PageReader(cluster, ranges, info.revision, settings).pages();
+  const again = (): AsyncIterable<RecordBatch> =>
+    withinStored(new PageReader(cluster, ranges, info.revision, settings).pages(), cluster, about);
   const leases = new LeaseBook(cluster, notes, again);
   await leases.list();
   const startedAt = Date.now();
@@ -68,15 +70,20 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
       if (data === undefined) notes.add('auth-not-read', 'users and roles were left out: the server does not list them for this user');
       return data;
     },
-    records: () => records(reader, leases, pinned, signal),
+    records: () => records(withinStored(reader.pages(), cluster, about), leases, pinned, signal),
     keysNear: (prefixes) => keysNear(cluster, pinned, prefixes),
     close: async () => ending.abort(new FerryError('failed', 'the source was closed')),
   };
 }
 
-async function* records(reader: PageReader, leases: LeaseBook, revision: bigint, signal: AbortSignal): AsyncGenerator<RecordBatch> {
+async function* records(
+  pages: AsyncIterable<RecordBatch>,
+  leases: LeaseBook,
+  revision: bigint,
+  signal: AbortSignal,
+): AsyncGenerator<RecordBatch> {
   try {
-    for await (const page of reader.pages()) {
+    for await (const page of pages) {
       leases.check(page);
       yield page;
     }

@@ -11,7 +11,7 @@ describe.each([
   ['users', 'UserList', 'UserGet', (names: string[]) => ({ users: names })],
   ['roles', 'RoleList', 'RoleGet', (names: string[]) => ({ roles: names })],
 ])('very many %s', (what, list, get, listOf) => {
-  const names = Array.from({ length: 2000 }, (_, i) => `name-${i}`);
+  const names = Array.from({ length: 400 }, (_, i) => `name-${i}`);
 
   test('are asked for 32 at a time, and come in order', async () => {
     let most = 0;
