@@ -33,7 +33,10 @@ const liveReadOptions = {
   api: { choices: ['v2', 'v3'], describe: 'API to read a live cluster or data dir with', defaultDescription: 'v3' },
   revision: { type: 'string', describe: 'Read at this revision, not the latest' },
   via: { choices: ['range', 'snapshot'], describe: 'How to read a live v3 cluster', defaultDescription: 'range' },
-  'allow-stale': { type: 'boolean', describe: 'Take a snapshot also from a member that may be behind its cluster, and note that' },
+  'allow-stale': {
+    type: 'boolean',
+    describe: 'Read from a member also that is behind its cluster (--via snapshot) or corrupt, and note that',
+  },
   'limit-rate': { type: 'string', describe: 'Read at most this many bytes a second (8M)' },
 } as const satisfies OptionSet;
 

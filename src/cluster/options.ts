@@ -9,6 +9,8 @@ export interface ClusterOptions {
   readonly dialTimeout: number;
   /** Longest time to wait for one answer, in milliseconds. */
   readonly commandTimeout: number;
+  /** Use a member also that may be behind its cluster, or is corrupt, where no other can be reached. */
+  readonly allowStale?: boolean;
 }
 
 export interface TlsOptions {

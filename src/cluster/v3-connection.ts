@@ -21,7 +21,7 @@ import { reasonOf } from './v3-errors.js';
 import { Failover } from './v3-failover.js';
 import { raw, typed } from './v3-messages.js';
 import { openSnapshot } from './v3-snapshot.js';
-import { memberStatus } from './v3-status.js';
+import { isCorrupt, memberStatus } from './v3-status.js';
 
 /** Opens the connection behind `connectV3`, which loads this file and its libraries when needed. */
 export async function openConnection(options: ClusterOptions, signal?: AbortSignal): Promise<V3Cluster> {
@@ -56,6 +56,10 @@ class Connection implements V3Cluster {
     this.#options = options;
   }
 
+  get doubt(): string | undefined {
+    return this.#calls.doubt;
+  }
+
   async connect(): Promise<void> {
     await this.#calls.connect(undefined);
   }
@@ -70,7 +74,9 @@ class Connection implements V3Cluster {
   }
 
   async status(signal?: AbortSignal): Promise<MemberStatus> {
-    return memberStatus(await this.#again('Maintenance', typed('status', {}), signal));
+    const answer = await this.#again('Maintenance', typed('status', {}), signal);
+    this.#calls.judge(this.#calls.address, isCorrupt(answer.errors, String(answer.header.member_id)));
+    return memberStatus(answer);
   }
 
   async about(signal?: AbortSignal): Promise<ClusterAbout> {

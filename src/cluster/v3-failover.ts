@@ -1,12 +1,13 @@
 import type { Client, Metadata } from '@grpc/grpc-js';
 import { FerryError } from '../errors.js';
 import { pause } from '../model/run.js';
-import { memberIdsIn, type ResponseHeader } from '../wire/rpc.js';
+import { headerOf, memberIdsIn, type ResponseHeader, statusErrorsIn } from '../wire/rpc.js';
 import { ClusterIdentity } from './identity.js';
 import type { ClusterOptions } from './options.js';
 import { Endpoint, isTransient, type Service, type StartCall } from './v3-endpoint.js';
 import { failureOf, outcomeUnknown, reasonOf } from './v3-errors.js';
 import { headerIn, raw } from './v3-messages.js';
+import { CORRUPT, corruptMember, isCorrupt } from './v3-status.js';
 import { TokenKeeper } from './v3-token.js';
 
 /** How long a failed endpoint is passed over while another one works, in milliseconds. */
@@ -42,6 +43,7 @@ interface Round {
   renewed: boolean;
 }
 
+const STATUS = raw('/etcdserverpb.Maintenance/Status', Buffer.alloc(0));
 const LIST_MEMBERS = raw('/etcdserverpb.Cluster/MemberList', Buffer.alloc(0));
 /** MemberListRequest with `linearizable`; 3.4 does not know it and answers all the same. */
 const LIST_AGREED = raw('/etcdserverpb.Cluster/MemberList', Buffer.from([0x08, 0x01]));
@@ -50,11 +52,7 @@ const LIST_AGREED = raw('/etcdserverpb.Cluster/MemberList', Buffer.from([0x08, 0
  * make serves. `Status` is for root alone in some releases (etcd server/etcdserver/api/v3rpc/maintenance.go
  * of 3.4.42, 3.5.28 and 3.6.0 on); a lease that nobody has may be asked for by all who are logged in.
  */
-const PROBES: readonly StartCall<Buffer>[] = [
-  raw('/etcdserverpb.Maintenance/Status', Buffer.alloc(0)),
-  raw('/etcdserverpb.Lease/LeaseTimeToLive', Buffer.from([0x08, 0x01])),
-  LIST_MEMBERS,
-];
+const PROBES: readonly StartCall<Buffer>[] = [STATUS, raw('/etcdserverpb.Lease/LeaseTimeToLive', Buffer.from([0x08, 0x01])), LIST_MEMBERS];
 /** A list of members that is larger is none. */
 const LARGEST_MEMBER_LIST = 1 << 20;
 
@@ -68,6 +66,10 @@ export class Failover {
   readonly #identity = new ClusterIdentity();
   #current: Endpoint;
   #answered = false;
+  #sawCorrupt = false;
+  /** Whether a corrupt member may answer. */
+  #tolerant = false;
+  #doubt: string | undefined;
 
   constructor(options: ClusterOptions, signal?: AbortSignal) {
     this.#endpoints = options.endpoints.map((address) => new Endpoint(address, options.tls));
@@ -88,6 +90,15 @@ export class Failover {
   /** The cluster's ids and newest revision, as answers told them so far. */
   get known(): ResponseHeader | undefined {
     return this.#identity.known;
+  }
+
+  /** What speaks against a member that has answered all the same. */
+  get doubt(): string | undefined {
+    return this.#doubt;
+  }
+
+  get allowStale(): boolean {
+    return this.#options.allowStale === true;
   }
 
   /** The address of the endpoint that is asked next. */
@@ -114,9 +125,27 @@ export class Failover {
    * @throws FerryError as `unary` does
    */
   async connect(signal: AbortSignal | undefined): Promise<void> {
-    await this.#onAny('KV', { signal, repeatable: true }, async () => {
-      this.#answered = true;
-    });
+    const settings = { signal, repeatable: true };
+    try {
+      await this.#onAny('KV', settings, async () => {});
+    } catch (thrown) {
+      if (!this.allowStale || !this.#sawCorrupt) throw thrown;
+      this.#tolerant = true;
+      await this.#onAny('KV', settings, async () => {});
+    }
+    this.#answered = true;
+  }
+
+  /**
+   * Takes note of whether a member is corrupt, as it says itself.
+   *
+   * @throws FerryError `not-up-to-date` when it is and such a member may not answer
+   */
+  judge(address: string, corrupt: boolean): void {
+    if (!corrupt) return;
+    this.#sawCorrupt = true;
+    if (!this.#tolerant) throw corruptMember(address);
+    this.#doubt = CORRUPT;
   }
 
   /** Every endpoint, the one that worked last before the others. */
@@ -193,7 +222,8 @@ export class Failover {
     const generation = endpoint.generation(client);
     for (const probe of PROBES) {
       try {
-        await this.ask(member, probe, { signal });
+        const answer = await this.ask(member, probe, { signal });
+        if (probe === STATUS) this.judge(endpoint.address, isCorrupt(statusErrorsIn(answer), String(headerOf(answer)?.memberId)));
         break;
       } catch (thrown) {
         const reason = reasonOf(thrown);
@@ -269,8 +299,9 @@ export class Failover {
     round.failed.add(endpoint);
     round.since ??= Date.now();
     if (round.failed.size < this.#endpoints.length) return;
-    // A member that restarts or an election is worth a wait; an address that never answered is not.
-    if (!this.#answered || failure?.reason === 'timed-out' || round.pause >= this.#timeLeft(round)) throw this.#allFailed(thrown);
+    // A member that restarts or an election is worth a wait; an address that never answered and a corrupt member are not.
+    if (!this.#answered || thrown.code === 'not-up-to-date' || failure?.reason === 'timed-out' || round.pause >= this.#timeLeft(round))
+      throw this.#allFailed(thrown);
     await pause(round.pause, settings.signal);
     round.pause *= 2;
     round.failed.clear();

@@ -32,13 +32,13 @@ interface Candidate {
  * also one that lost its cluster a day ago (etcd server/etcdserver/api/v3rpc/maintenance.go, Snapshot).
  *
  * @param stallTimeout longest time to wait for the next blob, in milliseconds
- * @throws FerryError `not-up-to-date` where there is none and `allowStale` is not set; as `Failover` does
+ * @throws FerryError `not-up-to-date` where there is none and the options do not allow another; as `Failover` does
  */
 export async function openSnapshot(calls: Failover, stallTimeout: number, options: SnapshotOptions): Promise<SnapshotStream> {
-  const { allowStale = false, signal = calls.signal } = options;
+  const { signal = calls.signal } = options;
   // Waits, as every call does, until one endpoint can be used.
   await calls.unary('Maintenance', typed('status', {}), { signal, repeatable: true });
-  const { member, status, doubt, atLeast } = await choose(calls, allowStale, signal);
+  const { member, status, doubt, atLeast } = await choose(calls, signal);
   return {
     status: memberStatus(status),
     atLeast,
@@ -47,7 +47,7 @@ export async function openSnapshot(calls: Failover, stallTimeout: number, option
   };
 }
 
-async function choose(calls: Failover, allowStale: boolean, signal: AbortSignal | undefined): Promise<Candidate> {
+async function choose(calls: Failover, signal: AbortSignal | undefined): Promise<Candidate> {
   const doubtful: Candidate[] = [];
   let failed: unknown;
   for (const endpoint of calls.endpoints) {
@@ -62,7 +62,7 @@ async function choose(calls: Failover, allowStale: boolean, signal: AbortSignal 
   }
   const [first] = doubtful;
   if (first === undefined) throw failed;
-  if (allowStale) return first;
+  if (calls.allowStale) return first;
   const said = doubtful.map(({ member, doubt }) => `${member.endpoint.address} ${doubt}`).join('; ');
   throw new FerryError('not-up-to-date', `a snapshot could be older than its cluster: ${said}`, {
     hint: 'Name an endpoint of a member that is up to date, or take what this one has with --allow-stale.',

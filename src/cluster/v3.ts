@@ -39,8 +39,6 @@ export interface UserAddOptions {
 }
 
 export interface SnapshotOptions {
-  /** Take it also from a member that is not up to date, where no other can be reached. */
-  readonly allowStale?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -74,6 +72,8 @@ export interface LeaseState {
 export interface V3Cluster {
   /** The endpoints, as the user may see them. */
   readonly location: string;
+  /** What speaks against a member that has answered, where the options allow one. */
+  readonly doubt: string | undefined;
   /** Makes a unary call of `etcdserverpb` with an encoded request; resolves to the encoded answer. */
   call(method: RawMethod, request: Uint8Array, options?: RawCallOptions): Promise<Buffer>;
   /** @throws FerryError with reason `permission-denied` where it is for root alone (etcd 3.6.0 to 3.6.11 and others) */
@@ -86,7 +86,7 @@ export interface V3Cluster {
   /**
    * Opens a stream of `Maintenance.Snapshot` from a member that is up to date.
    *
-   * @throws FerryError `not-up-to-date` where no endpoint leads to one, and `allowStale` is not set
+   * @throws FerryError `not-up-to-date` where no endpoint leads to one, and the options do not allow another
    */
   snapshot(options?: SnapshotOptions): Promise<SnapshotStream>;
 

@@ -17,7 +17,7 @@ import type { SourceRequest } from './source.js';
  * @throws FerryError as the connection and the reader do
  */
 export async function openLive(request: SourceRequest, endpoints: readonly string[], run: RunContext): Promise<Source> {
-  const options = await clusterOptions(endpoints, request.connection);
+  const options = { ...(await clusterOptions(endpoints, request.connection)), allowStale: request.allowStale === true };
   const cluster = request.api === 'v2' ? connectV2(options) : await connectV3(options, run.signal);
   try {
     const source = 'call' in cluster ? await openV3(request, cluster, run) : await openV2(request, cluster, run);
@@ -31,10 +31,7 @@ export async function openLive(request: SourceRequest, endpoints: readonly strin
 async function openV3(request: SourceRequest, cluster: V3Cluster, run: RunContext): Promise<Source> {
   if (request.includeHidden !== undefined) throw new FerryError('usage', '--include-hidden is for v2', { hint: 'Give --api v2.' });
   if (request.via === 'snapshot') return openViaSnapshot(request, cluster, run);
-  const { selection, revision, limitRate, allowStale } = request;
-  if (allowStale === true) {
-    throw new FerryError('usage', '--allow-stale is for --via snapshot', { hint: 'A read by ranges always asks the leader.' });
-  }
+  const { selection, revision, limitRate } = request;
   return openLiveV3(
     { cluster, selection, ...(revision === undefined ? {} : { revision }), ...(limitRate === undefined ? {} : { limitRate }) },
     run,
@@ -42,10 +39,9 @@ async function openV3(request: SourceRequest, cluster: V3Cluster, run: RunContex
 }
 
 function openViaSnapshot(request: SourceRequest, cluster: V3Cluster, run: RunContext): Promise<Source> {
-  const { selection, revision, tmpDir, limitRate, allowStale } = request;
+  const { selection, revision, tmpDir, limitRate } = request;
   if (limitRate !== undefined) throw new FerryError('usage', '--limit-rate is for --via range');
-  const given = { ...(revision === undefined ? {} : { revision }), ...(allowStale === undefined ? {} : { allowStale }) };
-  return openLiveSnapshot({ cluster, selection, tmpDir, ...given }, run);
+  return openLiveSnapshot({ cluster, selection, tmpDir, ...(revision === undefined ? {} : { revision }) }, run);
 }
 
 async function openV2(request: SourceRequest, cluster: V2Cluster, run: RunContext): Promise<Source> {

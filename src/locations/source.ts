@@ -26,7 +26,7 @@ export interface SourceRequest {
   /** Read at this revision instead of the latest. */
   readonly revision?: bigint;
   readonly via?: 'range' | 'snapshot';
-  /** Take a snapshot also from a member that may be behind its cluster. */
+  /** Read from a member also that may be behind its cluster, or is corrupt. */
   readonly allowStale?: boolean;
   /** Bytes per second, for a live source. */
   readonly limitRate?: number;

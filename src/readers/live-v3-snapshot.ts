@@ -2,12 +2,12 @@ import { type FileHandle, statfs } from 'node:fs/promises';
 import type { SnapshotStream, V3Cluster } from '../cluster/v3.js';
 import { FerryError } from '../errors.js';
 import type { ByteSource } from '../model/bytes.js';
-import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { delegate, type KeySelection, type Source } from '../model/source.js';
 import { openUnnamed } from '../sort/temporary.js';
 import { EtcdBackend } from '../wire/backend.js';
 import { type PassingHash, passingSha256 } from '../wire/sha256-apart.js';
+import { staleNote } from './live-v3-stale.js';
 import { openBackend } from './snapshot-file.js';
 
 /** The SHA-256 that etcd sends after the file (v3rpc/maintenance.go). */
@@ -27,8 +27,6 @@ export interface LiveSnapshotOptions {
   readonly selection: KeySelection;
   /** The revision to read at; the latest unless given. */
   readonly revision?: bigint;
-  /** Takes it also from a member that may be behind its cluster, and notes that. */
-  readonly allowStale?: boolean;
   /** An existing directory for the snapshot, and for what does not fit into memory. */
   readonly tmpDir: string;
 }
@@ -40,8 +38,8 @@ export interface LiveSnapshotOptions {
  *   is older than what its member had told before
  */
 export async function openLiveSnapshot(options: LiveSnapshotOptions, run: RunContext): Promise<Source> {
-  const { cluster, selection, revision, tmpDir, allowStale } = options;
-  const { bytes, status, doubt, atLeast } = await spoolSnapshot(cluster, tmpDir, run, allowStale);
+  const { cluster, selection, revision, tmpDir } = options;
+  const { bytes, status, doubt, atLeast } = await spoolSnapshot(cluster, tmpDir, run);
   try {
     const backend = await EtcdBackend.open(bytes);
     if (backend.revision < atLeast) throw tooOld(cluster.location, backend.revision, atLeast);
@@ -65,27 +63,16 @@ function tooOld(location: string, revision: bigint, atLeast: bigint): FerryError
   });
 }
 
-function staleNote(doubt: string, location: string): Note {
-  return {
-    code: 'member-not-up-to-date',
-    message: `the snapshot is of a member that ${doubt}: it may lack what its cluster had acknowledged`,
-    count: 1,
-    examples: [location],
-    lossy: false,
-  };
-}
-
 /**
  * Takes a cluster's snapshot into a temporary file that has no name: what `etcdctl snapshot save`
  * would write, trailer included. The file is believed only when the trailer says that it is whole.
  *
- * @param allowStale takes it also from a member that may be behind its cluster
  * @throws FerryError `damaged` when the stream ended early or differs from its trailer, `no-space`
  *   when `tmpDir` has less room than the backend is large, `unauthorized` where authentication is on
  *   and the user is not root, and as V3Cluster does
  */
-export async function spoolSnapshot(cluster: V3Cluster, tmpDir: string, run: RunContext, allowStale = false): Promise<TakenSnapshot> {
-  const { blobs, ...taken } = await cluster.snapshot({ signal: run.signal, allowStale });
+export async function spoolSnapshot(cluster: V3Cluster, tmpDir: string, run: RunContext): Promise<TakenSnapshot> {
+  const { blobs, ...taken } = await cluster.snapshot({ signal: run.signal });
   const dbSize = Number(taken.status.dbSize);
   await checkRoom(tmpDir, taken.status.dbSize);
   const file = await openSpool(tmpDir);

@@ -1,4 +1,5 @@
 import type { ClusterAbout, V3Cluster } from '../cluster/v3.js';
+import { reasonOf } from '../cluster/v3-errors.js';
 import { FerryError } from '../errors.js';
 import type { RecordBatch } from '../model/batch.js';
 import { NoteBook } from '../model/note.js';
@@ -11,6 +12,7 @@ import { withinStored } from './live-v3-limit.js';
 import { keysNear } from './live-v3-near.js';
 import { type PageOptions, PageReader } from './live-v3-pages.js';
 import { type KeyRange, rangesOf } from './live-v3-ranges.js';
+import { staleNote } from './live-v3-stale.js';
 
 export interface LiveV3Options {
   readonly cluster: V3Cluster;
@@ -60,7 +62,9 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
     ...{ kind: 'live', api: 'v3', order: 'key', location: cluster.location },
     ...{ revision: pinned, ...idsOf(about), startedAt, selection, isSelectionKnown: true },
     ...(await estimate(cluster, ranges, pinned, first?.count ?? 0n)),
+    ...(cluster.doubt === undefined ? {} : { lastingNotes: [staleNote(cluster.doubt, cluster.location)] }),
   };
+  notes.merge(info.lastingNotes ?? []);
   return {
     info,
     notes,
@@ -70,7 +74,7 @@ export async function openLiveV3(options: LiveV3Options, run: RunContext): Promi
       if (data === undefined) notes.add('auth-not-read', 'users and roles were left out: the server does not list them for this user');
       return data;
     },
-    records: () => records(withinStored(reader.pages(), cluster, about), leases, pinned, signal),
+    records: () => records(soundToTheEnd(withinStored(reader.pages(), cluster, about), cluster), leases, pinned, signal),
     keysNear: (prefixes) => keysNear(cluster, pinned, prefixes),
     close: async () => ending.abort(new FerryError('failed', 'the source was closed')),
   };
@@ -94,6 +98,17 @@ async function* records(
       hint: 'Read again at a newer revision, or with --via snapshot, which no compaction disturbs.',
       cause: thrown.cause,
     });
+  }
+}
+
+/** A member that turns out to be corrupt while it is read has given nobody knows what. */
+async function* soundToTheEnd(pages: AsyncIterable<RecordBatch>, cluster: V3Cluster): AsyncGenerator<RecordBatch> {
+  yield* pages;
+  try {
+    await cluster.status();
+  } catch (thrown) {
+    const reason = reasonOf(thrown);
+    if (reason !== 'permission-denied' && reason !== 'not-supported') throw thrown;
   }
 }
 

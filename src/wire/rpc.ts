@@ -164,14 +164,16 @@ export function leaseIdsIn(bytes: Buffer): BigInt64Array {
  * @throws FerryError `damaged` when it does not parse
  */
 export function namesIn(bytes: Buffer): string[] {
-  const names: string[] = [];
-  const c = cursor(bytes);
-  while (c.at < c.end) {
-    const tag = readVarint(c);
-    if (tag === 0x12) names.push(readBytes(c).toString());
-    else skipUnknown(c, tag);
-  }
-  return names;
+  return textsIn(bytes, 0x12);
+}
+
+/**
+ * What a StatusResponse says of the member's health (errors = 8).
+ *
+ * @throws FerryError `damaged` when it does not parse
+ */
+export function statusErrorsIn(bytes: Buffer): string[] {
+  return textsIn(bytes, 0x42);
 }
 
 function decodeResult(bytes: Buffer, start: number, end: number): OperationResult {
@@ -202,6 +204,17 @@ function readHeader(c: Cursor): ResponseHeader {
   }
   c.at = inner.end;
   return header;
+}
+
+function textsIn(bytes: Buffer, wanted: number): string[] {
+  const texts: string[] = [];
+  const c = cursor(bytes);
+  while (c.at < c.end) {
+    const tag = readVarint(c);
+    if (tag === wanted) texts.push(readBytes(c).toString());
+    else skipUnknown(c, tag);
+  }
+  return texts;
 }
 
 /** Field 1, a number, of every message in field 2; 0 where it is absent. */

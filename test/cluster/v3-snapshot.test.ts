@@ -2,6 +2,10 @@ import { describe, expect, test } from 'vitest';
 import type { SnapshotStream } from '../../src/cluster/v3.js';
 import { connectV3 } from '../../src/cluster/v3-connect.js';
 import { FerryError } from '../../src/errors.js';
+import type { Note } from '../../src/model/note.js';
+import { quietRun } from '../../src/model/run.js';
+import { EVERYTHING } from '../../src/model/source.js';
+import { openLiveV3 } from '../../src/readers/live-v3.js';
 import { clusterOptions, failure } from '../support/cluster.js';
 import { type Answers, EtcdStandIn, Refusal } from '../support/etcd-stand-in.js';
 
@@ -32,11 +36,11 @@ async function open(members: readonly EtcdStandIn[], allowStale: boolean): Promi
   const cluster = await connectV3(
     clusterOptions(
       members.map(({ endpoint }) => endpoint),
-      { commandTimeout: 1000 },
+      { commandTimeout: 1000, allowStale },
     ),
   );
   try {
-    return Object.assign(await cluster.snapshot({ allowStale }), { [Symbol.asyncDispose]: () => cluster.close() });
+    return Object.assign(await cluster.snapshot(), { [Symbol.asyncDispose]: () => cluster.close() });
   } catch (thrown) {
     await cluster.close();
     throw thrown;
@@ -60,7 +64,9 @@ describe.each(DOUBTFUL)('a member that %s', (_, answers, said) => {
     await using member = await start(answers);
     const error = await failure(open([member], false));
     expect([error.code, error.exit]).toEqual(['not-up-to-date', 10]);
-    expect(error.message).toBe(`a snapshot could be older than its cluster: ${member.endpoint} ${said}`);
+    const isAlarm = said === 'has the alarm CORRUPT';
+    const alarm = `${member.endpoint}: the member ${said}: what it holds may be wrong`;
+    expect(error.message).toBe(isAlarm ? alarm : `a snapshot could be older than its cluster: ${member.endpoint} ${said}`);
     expect(error.hint).toContain('--allow-stale');
     expect(member.count('Snapshot')).toBe(0);
   });
@@ -158,4 +164,49 @@ test.each([
   stop.abort(reason);
   await expect(taking).rejects.toBe(reason);
   await cluster.close();
+});
+
+describe('a member with the alarm CORRUPT, read by ranges', () => {
+  const corrupt = { Status: { ...STATUS, errors: ['memberID:2 alarm:CORRUPT '] } };
+  const read = async (members: readonly EtcdStandIn[], allowStale: boolean): Promise<Note[]> => {
+    const endpoints = members.map(({ endpoint }) => endpoint);
+    const cluster = await connectV3(clusterOptions(endpoints, { allowStale }));
+    try {
+      const source = await openLiveV3({ cluster, selection: EVERYTHING }, quietRun());
+      for await (const _ of source.records());
+      expect(source.info.lastingNotes ?? []).toEqual(source.notes.list());
+      return source.notes.list();
+    } finally {
+      await cluster.close();
+    }
+  };
+
+  test('is refused, also by an etcd that answers the reads', async () => {
+    await using member = await start(corrupt);
+    expect((await failure(read([member], false))).code).toBe('not-up-to-date');
+    expect(member.count('Range')).toBe(0);
+  });
+
+  test('is passed over for one that is sound, and used only where asked for and there is no other', async () => {
+    await using member = await start(corrupt);
+    await using sound = await start({}, { member: 3 });
+    expect(await read([member, sound], true)).toEqual([]);
+    expect(member.count('Range')).toBe(0);
+    sound.stop();
+    expect(await read([member, sound], true)).toMatchObject([{ code: 'member-not-up-to-date', lossy: false }]);
+    expect((await failure(read([member, sound], false))).exit).toBe(10);
+  });
+
+  test('is noticed also when the alarm comes while it is read', async () => {
+    let answered = 0;
+    await using member = await start({ Range: () => ({ count: ++answered }), Status: () => (answered > 0 ? corrupt.Status : STATUS) });
+    expect((await failure(read([member], false))).code).toBe('not-up-to-date');
+  });
+
+  test("is not asked about where the user may not ask, and another member's alarm is none", async () => {
+    await using silent = await start({ Status: new Refusal() });
+    await using other = await start({ Status: ALARM_OF_ANOTHER });
+    expect(await read([silent], false)).toEqual([]);
+    expect(await read([other], false)).toEqual([]);
+  });
 });
