@@ -33,8 +33,13 @@ const EMPTY: Buffer = Buffer.alloc(0);
  * the longest one it begins with, and is not in the set without any.
  */
 export class KeySet {
-  static readonly nothing: KeySet = new KeySet([]);
-  static readonly everything: KeySet = new KeySet([{ prefix: EMPTY, isIn: true }]);
+  static get nothing(): KeySet {
+    return NOTHING;
+  }
+
+  static get everything(): KeySet {
+    return EVERY_KEY;
+  }
 
   readonly #marks: readonly Mark[];
 
@@ -168,3 +173,7 @@ export class KeySet {
     return new KeySet(this.#marks.map(({ prefix, isIn }) => ({ prefix: Buffer.concat([to, prefix.subarray(from.length)]), isIn })));
   }
 }
+
+/** Outside of the class: what the compiler makes of static fields that construct the class fails when it is loaded (TypeScript 5). */
+const NOTHING = KeySet.under([]);
+const EVERY_KEY = KeySet.under([EMPTY]);
