@@ -2,6 +2,7 @@ import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { formatKey } from '../convert/key-text.js';
 import { FerryError } from '../errors.js';
 import type { Inspection } from '../jobs/inspect.js';
+import type { SourceInfo } from '../model/source.js';
 import { type Command, type Declared, examples, exitStatus, shownRun } from './command.js';
 import { formatBytes, formatCount, plural } from './format.js';
 import { bytesField, hexId, notesJson, toJson } from './json.js';
@@ -75,6 +76,7 @@ async function describe(found: Inspection): Promise<string> {
       : [['largest value', `${formatBytes(totals.largest.valueBytes)} in ${formatKey(totals.largest.key)}`] as [string, string]]),
     v2 ? ['with a TTL', formatCount(totals.withExpiration)] : ['with a lease', formatCount(totals.withLease)],
     ['leases', leaseText(found)],
+    ...((source.alarms ?? []).length === 0 ? [] : [['alarms', alarmText(source)] as [string, string]]),
     [
       'users and roles',
       found.auth === undefined ? 'not known' : `${plural(found.auth.users.length, 'user')}, ${plural(found.auth.roles.length, 'role')}`,
@@ -103,6 +105,10 @@ function leaseText({ leases }: Inspection): string {
   if (leases.leases === 0) return '0';
   const ttl = leases.shortestTtl === undefined ? '' : `, TTL ${leases.shortestTtl} to ${leases.longestTtl} s`;
   return `${formatCount(leases.leases)}${ttl}${leases.vanished === 0 ? '' : `, ${leases.vanished} vanished`}`;
+}
+
+function alarmText({ alarms = [] }: SourceInfo): string {
+  return alarms.map(({ alarm, memberId }) => `${alarm} (member ${hexId(memberId)})`).join(', ');
 }
 
 /** The document that `inspect --json` prints. */
@@ -135,6 +141,7 @@ function inspectionJson(found: Inspection): object {
       shortestTtl: leases.shortestTtl ?? null,
       longestTtl: leases.longestTtl ?? null,
     },
+    ...(source.alarms === undefined ? {} : { alarms: source.alarms.map(({ alarm, memberId }) => ({ alarm, memberId: hexId(memberId) })) }),
     users: auth?.users.map(({ name, roles }) => ({ name, roles })) ?? null,
     roles: auth?.roles.map(({ name }) => name) ?? null,
     prefixes: found.prefixes.map((row) => ({ ...bytesField('prefix', row.prefix), records: row.records, bytes: row.bytes })),

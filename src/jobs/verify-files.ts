@@ -31,7 +31,7 @@ export interface FilesProof extends BeyondAccount {
  * @throws FerryError as the reader and the checks do
  */
 export async function verifyFiles(request: SourceRequest, options: VerifyOptions, run: RunContext): Promise<FilesProof> {
-  const source = await openSource(request, run);
+  const source = await openSource({ ...request, checkPages: true }, run);
   const proof = await readFiles(source, options, run).finally(() => source.close());
   const { location, skipHashCheck = false, tmpDir } = request;
   const open: OpenVerified = (selected) => openSource({ ...request, ...selected }, run);

@@ -93,7 +93,7 @@ async function apiWithKeys(request: SourceRequest, path: string, run: RunContext
 
 function fileOptions(request: SourceRequest) {
   const { location, selection, tmpDir } = request;
-  return { location: location.text, selection, tmpDir, ...only(request, ['revision', 'history']) };
+  return { location: location.text, selection, tmpDir, ...only(request, ['revision', 'history', 'checkPages']) };
 }
 
 /** The named fields of a request, where they have a value. */

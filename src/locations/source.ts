@@ -44,6 +44,8 @@ export interface SourceRequest {
   readonly maxMemory?: number;
   /** Read a snapshot file that has no SHA-256 at its end, or a wrong one. */
   readonly skipHashCheck?: boolean;
+  /** Also holds etcd's own files to what bbolt demands of pages that nobody reads. */
+  readonly checkPages?: boolean;
   /** Every revision that a file holds, deletions too. */
   readonly history?: boolean;
   /** What opens an encrypted archive. */

@@ -47,6 +47,13 @@ export interface ObjectsSeen {
 
 export const EVERYTHING: KeySelection = { prefixes: [], excludePrefixes: [] };
 
+/** An alarm of a member: a cluster restored from a file that has one begins with it. */
+export interface RaisedAlarm {
+  readonly memberId: bigint;
+  /** `NOSPACE`, `CORRUPT`, or the number of a kind that this release does not know. */
+  readonly alarm: string;
+}
+
 /** What is known of a source before its first record is read. */
 export interface SourceInfo {
   readonly kind: SourceKind;
@@ -77,6 +84,8 @@ export interface SourceInfo {
    * not checked, or could not be known, when the records were read. Never lossy.
    */
   readonly lastingNotes?: readonly Note[];
+  /** Alarms raised in etcd's own file; left out where nothing tells. */
+  readonly alarms?: readonly RaisedAlarm[];
   /** Number of records, where the source knows it beforehand (for progress only). */
   readonly estimatedRecords?: number;
   /**

@@ -22,7 +22,7 @@ import { openBackend, type SnapshotFileOptions } from './snapshot-file.js';
 import { holdsPut } from './snapshot-file-log.js';
 
 /** As for the v2 tree, and what choosing and sorting revisions takes. */
-export type DataDirV3Options = DataDirOptions & Pick<SnapshotFileOptions, 'revision' | 'history' | 'tmpDir' | 'sortBudget'>;
+export type DataDirV3Options = DataDirOptions & Pick<SnapshotFileOptions, 'revision' | 'history' | 'tmpDir' | 'sortBudget' | 'checkPages'>;
 
 /** A stopped member's database, brought up to date from its WAL. */
 interface MemberBackend {
@@ -47,12 +47,12 @@ export async function openDataDirV3(path: string, options: DataDirV3Options, run
   const watch = await watchMember(layout, run.warn);
   const member = await whileAtRest(watch, () => openMember(layout, options, run));
   try {
-    const { location, selection, tmpDir, revision, history, sortBudget } = options;
+    const { location, selection, tmpDir, revision, history, sortBudget, checkPages = false } = options;
     const source = await openBackend(
       member.file,
       member.backend,
       {
-        ...{ location, selection, tmpDir, kind: 'data-dir', hash: 'unchecked' },
+        ...{ location, selection, tmpDir, kind: 'data-dir', hash: 'unchecked', checkPages },
         ...(revision === undefined ? {} : { revision }),
         ...(history === undefined ? {} : { history }),
         ...(sortBudget === undefined ? {} : { sortBudget }),

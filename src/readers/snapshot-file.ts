@@ -14,9 +14,11 @@ import { keysOf } from '../wire/keyvalue.js';
 import { findKeyValueKey } from '../wire/keyvalue-scan.js';
 import { hasTrailer, proveTrailer } from '../wire/snapshot-trailer.js';
 import { ALWAYS_AT_REST, type AtRest, watchFile, whileAtRest } from './at-rest.js';
+import { noteAlarms, readAlarms } from './snapshot-file-alarms.js';
 import { historyOf } from './snapshot-file-history.js';
 import { keyspaceInto, usedLeasesOf } from './snapshot-file-keyspace.js';
 import { leasesInUse, UsedLeases } from './snapshot-file-leases.js';
+import { notePages } from './snapshot-file-pages.js';
 import { chosenRevision } from './snapshot-file-revision.js';
 
 /**
@@ -49,6 +51,11 @@ export interface SnapshotFileOptions {
   readonly tmpDir: string;
   /** Bytes of memory to sort in; 64 MiB unless given. */
   readonly sortBudget?: number;
+  /**
+   * Also walks every tree of the file and checks its free list: anything wrong there is damage, as bbolt's own check has it.
+   * Else a free list that is wrong is noted, and read past.
+   */
+  readonly checkPages?: boolean;
   /** `data-dir` when the file is a stopped member's, `live` when a cluster has just given it; `snapshot-file` unless given. */
   readonly kind?: 'snapshot-file' | 'data-dir' | 'live';
 }
@@ -100,7 +107,9 @@ export async function openBackend(
   origin: Origin = {},
 ): Promise<Source> {
   const revision = chosenRevision(backend, options.revision, backend.compacted);
-  return new SnapshotFileSource(bytes, backend, infoOf(backend, revision, options, origin), options, run, watch);
+  const alarms = await whileAtRest(watch, () => readAlarms(backend, options.checkPages === true));
+  const info = { ...infoOf(backend, revision, options, origin), ...(alarms === undefined ? {} : { alarms }) };
+  return new SnapshotFileSource(bytes, backend, info, options, run, watch);
 }
 
 class SnapshotFileSource implements Source {
@@ -134,6 +143,7 @@ class SnapshotFileSource implements Source {
     this.#keepsVanished = options.history !== true && info.revision < backend.revision;
     this.info = info;
     this.notes.merge(this.info.lastingNotes ?? []);
+    noteAlarms(this.notes, this.info.alarms);
   }
 
   async *leases(): AsyncGenerator<readonly Lease[]> {
@@ -160,6 +170,7 @@ class SnapshotFileSource implements Source {
     await this.#prepare();
     if (this.#sorter !== undefined) yield* this.#sorter.batches();
     else yield* this.#history();
+    await whileAtRest(this.#watch, () => notePages(this.#backend, this.notes, this.#options.checkPages === true, this.#run.signal));
     // Nothing kept a process from opening the file meanwhile.
     await this.#watch.check();
   }

@@ -1,3 +1,4 @@
+import type { StoredAlarm } from '../wire/backend-messages.js';
 import type { RequestOperation, V3Operation } from '../wire/raft-v3.js';
 import type { V3Rules } from './v3-rules.js';
 
@@ -7,12 +8,7 @@ const CORRUPT = 2;
 const ACTIVATE = 1;
 const DEACTIVATE = 2;
 
-/** An `AlarmMember` of etcd's `alarm` bucket. */
-export interface Alarm {
-  readonly memberId: bigint;
-  /** 1 NOSPACE, 2 CORRUPT. */
-  readonly alarm: number;
-}
+export type Alarm = StoredAlarm;
 
 /** What stands before etcd's store while alarms are raised. */
 interface Guards {

@@ -1,6 +1,6 @@
 import type { AuthData } from '../model/auth.js';
 import type { BackendMeta, BackendView, EtcdBackend } from '../wire/backend.js';
-import type { StoredLease } from '../wire/backend-messages.js';
+import type { StoredAlarm, StoredLease } from '../wire/backend-messages.js';
 import type { BoltFile } from '../wire/bbolt-file.js';
 import type { BoltRun } from '../wire/bbolt-walk.js';
 import { encodeRevisionKey } from '../wire/revision-key.js';
@@ -49,6 +49,10 @@ export class TailedBackend implements BackendView {
 
   async auth(): Promise<AuthData | undefined> {
     return this.#tail.auth.data();
+  }
+
+  async alarms(): Promise<readonly StoredAlarm[]> {
+    return this.#tail.alarms;
   }
 }
 

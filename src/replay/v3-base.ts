@@ -2,9 +2,7 @@ import type { AuthData } from '../model/auth.js';
 import type { EtcdBackend } from '../wire/backend.js';
 import { decodeKeyValue } from '../wire/keyvalue.js';
 import { newScan, scanKeyValue } from '../wire/keyvalue-scan.js';
-import { eachField } from '../wire/raft.js';
 import { TOMBSTONE_KEY_BYTES } from '../wire/revision-key.js';
-import { readVarint, readVarint64 } from '../wire/varint.js';
 import type { Alarm } from './v3-alarms.js';
 import { V3Keyspace } from './v3-keyspace.js';
 import type { TailBase, TailLease } from './v3-tail.js';
@@ -73,26 +71,11 @@ async function readSmallBuckets(backend: EtcdBackend): Promise<SmallBuckets> {
   const { bolt } = backend;
   const buckets = await bolt.buckets();
   let authRevision = 0n;
-  const alarms: Alarm[] = [];
   const auth = buckets.get('auth');
   if (auth !== undefined) {
     for await (const [key, value] of bolt.entries(auth, 'auth')) {
       if (key.toString('latin1') === 'authRevision' && value.length === 8) authRevision = value.readBigUInt64BE();
     }
   }
-  const alarm = buckets.get('alarm');
-  if (alarm !== undefined) for await (const [key] of bolt.entries(alarm, 'alarm')) alarms.push(decodeAlarm(key));
-  return { auth: await backend.auth(), authRevision, alarms };
-}
-
-/** Decodes an etcdserverpb.AlarmMember, which the `alarm` bucket has as its keys. */
-function decodeAlarm(message: Buffer): Alarm {
-  const alarm = { memberId: 0n, alarm: 0 };
-  eachField(message, (tag, c) => {
-    if (tag === 0x08) alarm.memberId = readVarint64(c);
-    else if (tag === 0x10) alarm.alarm = readVarint(c);
-    else return false;
-    return true;
-  });
-  return alarm;
+  return { auth: await backend.auth(), authRevision, alarms: await backend.alarms() };
 }

@@ -1,7 +1,7 @@
 import { FerryError } from '../errors.js';
 import type { Permission, PermissionType, Role, User } from '../model/auth.js';
 import { encodeFields, type Field } from './fields.js';
-import { type Cursor, cursor, readBytes, readInt64, readVarint, skipField } from './varint.js';
+import { type Cursor, cursor, readBytes, readInt64, readVarint, readVarint64, skipField } from './varint.js';
 
 const EMPTY: Buffer = Buffer.alloc(0);
 const PERMISSION_TYPES: readonly PermissionType[] = ['read', 'write', 'readwrite'];
@@ -29,6 +29,27 @@ export function decodeLease(bytes: Buffer): StoredLease {
     },
   });
   return lease;
+}
+
+/** `etcdserverpb.AlarmMember` (etcd rpc.proto). */
+export interface StoredAlarm {
+  readonly memberId: bigint;
+  /** 1 NOSPACE, 2 CORRUPT. */
+  readonly alarm: number;
+}
+
+/** @throws FerryError `damaged` */
+export function decodeAlarm(bytes: Buffer): StoredAlarm {
+  const alarm = { memberId: 0n, alarm: 0 };
+  eachField(bytes, {
+    8: (c) => {
+      alarm.memberId = readVarint64(c);
+    },
+    16: (c) => {
+      alarm.alarm = readVarint(c);
+    },
+  });
+  return alarm;
 }
 
 export function encodeLease({ id, ttl, remainingTtl }: StoredLease): Buffer {

@@ -1,7 +1,7 @@
 import { FerryError } from '../errors.js';
 import type { AuthData, Role, User } from '../model/auth.js';
 import type { ByteSource } from '../model/bytes.js';
-import { decodeLease, decodeRole, decodeUser, type StoredLease } from './backend-messages.js';
+import { decodeAlarm, decodeLease, decodeRole, decodeUser, type StoredAlarm, type StoredLease } from './backend-messages.js';
 import { BoltFile } from './bbolt-file.js';
 import { boltDamage } from './bbolt-page.js';
 import type { BoltRun } from './bbolt-walk.js';
@@ -25,7 +25,7 @@ export interface BackendMeta {
 }
 
 /** What readers use of a backend: the file alone, or the file with a WAL's tail applied to it. */
-export type BackendView = Pick<EtcdBackend, 'bolt' | 'meta' | 'revision' | 'compacted' | 'log' | 'leases' | 'auth'>;
+export type BackendView = Pick<EtcdBackend, 'bolt' | 'meta' | 'revision' | 'compacted' | 'log' | 'leases' | 'auth' | 'alarms'>;
 
 type Buckets = Awaited<ReturnType<BoltFile['buckets']>>;
 
@@ -107,6 +107,13 @@ export class EtcdBackend {
     for await (const [, value] of this.#entries('authRoles')) roles.push(inFile(this.bolt.source.name, () => decodeRole(value)));
     if (!enabled && users.length === 0 && roles.length === 0) return undefined;
     return { enabled, users, roles };
+  }
+
+  /** The alarms that are raised; the bucket has them as its keys. */
+  async alarms(): Promise<readonly StoredAlarm[]> {
+    const alarms: StoredAlarm[] = [];
+    for await (const [key] of this.#entries('alarm')) alarms.push(inFile(this.bolt.source.name, () => decodeAlarm(key)));
+    return alarms;
   }
 
   /** What our mark says; undefined where the file has none. */

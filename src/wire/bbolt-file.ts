@@ -17,6 +17,8 @@ export type BoltBucket = { readonly root: number } | { readonly inline: Buffer }
 export class BoltFile {
   readonly source: ByteSource;
   readonly meta: BoltMeta;
+  /** By root: the pages of every tree that was read to its end, one bit each. */
+  readonly reached: Map<number, Uint8Array> = new Map();
 
   private constructor(source: ByteSource, meta: BoltMeta) {
     this.source = source;

@@ -27,7 +27,8 @@ export class PageLoader {
   readonly #context: PageContext;
   readonly #pageSize: number;
   readonly #pages: number;
-  readonly #seen: Uint8Array;
+  /** One bit a page: those met, overflow pages too. */
+  readonly seen: Uint8Array;
   #arena: Buffer;
   #otherArena: Buffer;
 
@@ -36,7 +37,7 @@ export class PageLoader {
     this.#context = context;
     this.#pageSize = file.meta.pageSize;
     this.#pages = file.meta.pages;
-    this.#seen = new Uint8Array(Math.ceil(file.meta.pages / 8));
+    this.seen = new Uint8Array(Math.ceil(file.meta.pages / 8));
     // Room for pieces that end just past the limit, and for pages with overflow.
     const size = 2 * CHUNK_BYTES + this.#pageSize;
     this.#arena = Buffer.allocUnsafeSlow(size);
@@ -69,9 +70,9 @@ export class PageLoader {
     const header = readPageHeader(this.#context, page.bytes, page.at, page.id);
     for (let id = page.id; id <= page.id + header.overflow; id++) {
       const bit = 1 << (id & 7);
-      const byte = this.#seen[id >>> 3] as number;
+      const byte = this.seen[id >>> 3] as number;
       if ((byte & bit) !== 0) throw pageDamage(this.#context, id, 'is reached twice: the tree is not a tree');
-      this.#seen[id >>> 3] = byte | bit;
+      this.seen[id >>> 3] = byte | bit;
     }
     return header;
   }

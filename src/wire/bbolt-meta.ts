@@ -12,6 +12,8 @@ export const FREELIST_PAGE = 0x10;
 
 const MAGIC = 0xed0cdaed;
 const VERSION = 2;
+/** Where a free list would be named (bbolt internal/common/types.go, PgidNoFreelist). */
+const NO_FREELIST = 2n ** 64n - 1n;
 const META_AT = 16;
 const CHECKSUM_AT = 56;
 const FNV_OFFSET = 0xcbf29ce484222325n;
@@ -24,8 +26,8 @@ export interface BoltMeta {
   readonly pageSize: number;
   /** Page number of the root bucket's root. */
   readonly root: number;
-  /** Page number of the free list. */
-  readonly freelist: number;
+  /** Page number of the free list; undefined where there is none, as in etcd's own files: bbolt then finds free pages itself. */
+  readonly freelist: number | undefined;
   /** Number of pages in use: the first page number that is not. */
   readonly pages: number;
   readonly txid: bigint;
@@ -49,11 +51,12 @@ export function decodeMeta(page: Buffer): MetaState {
   if (view.getUint32(4, littleEndian) !== VERSION) return 'other-version';
   const pageSize = view.getUint32(8, littleEndian);
   if (!isPageSize(pageSize)) return 'damaged';
+  const freelist = view.getBigUint64(32, littleEndian);
   return {
     littleEndian,
     pageSize,
     root: Number(view.getBigUint64(16, littleEndian)),
-    freelist: Number(view.getBigUint64(32, littleEndian)),
+    freelist: freelist === NO_FREELIST ? undefined : Number(freelist),
     pages: Number(view.getBigUint64(40, littleEndian)),
     txid: view.getBigUint64(48, littleEndian),
   };
@@ -67,7 +70,7 @@ export function encodeMeta(page: Buffer, id: number, meta: Omit<BoltMeta, 'littl
   page.writeUInt32LE(VERSION, META_AT + 4);
   page.writeUInt32LE(meta.pageSize, META_AT + 8);
   page.writeBigUInt64LE(BigInt(meta.root), META_AT + 16);
-  page.writeBigUInt64LE(BigInt(meta.freelist), META_AT + 32);
+  page.writeBigUInt64LE(meta.freelist === undefined ? NO_FREELIST : BigInt(meta.freelist), META_AT + 32);
   page.writeBigUInt64LE(BigInt(meta.pages), META_AT + 40);
   page.writeBigUInt64LE(meta.txid, META_AT + 48);
   page.writeBigUInt64LE(fnv1a(page.subarray(META_AT, META_AT + CHECKSUM_AT)), META_AT + CHECKSUM_AT);

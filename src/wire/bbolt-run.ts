@@ -50,6 +50,7 @@ export class RunBuilder {
     checkTable(this.#context, page, count);
     this.#reserve(this.#count + count);
     this.#bytes = page.bytes;
+    this.#checkBound(page.id, from);
     if (count === 0) return this;
     const first = this.#count;
     this.#addElements(page, count);
@@ -89,6 +90,13 @@ export class RunBuilder {
     const first = branch.keys[0] as Buffer;
     const seen = this.#lastBytes.subarray(this.#lastStart, this.#lastEnd);
     if (seen.length > 0 && seen.compare(first) >= 0) throw pageDamage(this.#context, id, 'begins with a key that came before it');
+  }
+
+  /** Keys of one page are below the key that the branch gives for the next, which bbolt's own check demands, too. */
+  #checkBound(id: number, from: Buffer): void {
+    if (from.length === 0 || this.#lastEnd === this.#lastStart) return;
+    if (compareSlices(this.#lastBytes, this.#lastStart, this.#lastEnd, from, 0, from.length) < 0) return;
+    throw pageDamage(this.#context, id, 'has keys before it that are not below the one the branch above it says');
   }
 
   #addElements(page: LoadedPage, count: number): void {

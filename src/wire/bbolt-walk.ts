@@ -103,6 +103,7 @@ async function* treeRuns(file: BoltFile, root: number, context: PageContext): As
     yield runs.take();
     loader.turn();
   }
+  file.reached.set(root, loader.seen);
 }
 
 /** A branch in memory of its own, its keys checked against the last one and each other. */

@@ -88,7 +88,7 @@ describe('a data dir', () => {
 
   async function stopped(name: string, fill: (server: EtcdServer) => Promise<void>): Promise<void> {
     mkdirSync(at(name));
-    const server = await EtcdServer.start(etcd, { args: ['--enable-v2'], dataDir: at(name) });
+    const server = await EtcdServer.start(etcd, { args: ['--enable-v2', '--backend-batch-limit', '1'], dataDir: at(name) });
     await fill(server);
     await server.stop();
   }
