@@ -25,16 +25,17 @@ export async function noteHidden(
   notes: NoteBook,
   run: RunContext,
 ): Promise<void> {
-  for await (const name of knownHidden(cluster, run)) {
-    if (!isSelected(name, selection) || read.some((path) => path.equals(name) || isUnder(path, name))) continue;
+  const isUnread = (name: Buffer): boolean =>
+    isSelected(name, selection) && !read.some((path) => path.equals(name) || isUnder(path, name));
+  for await (const name of knownHidden(cluster, run, isUnread)) {
     const message = 'hidden nodes that are there and were not read, with all under them (--include-hidden reads them)';
     notes.add('hidden-node-left-out', message, { lossy: true, example: name.toString() });
   }
 }
 
 /** Of the names that are known those of hidden nodes that are there. */
-async function* knownHidden(cluster: V2Cluster, run: RunContext): AsyncGenerator<Buffer> {
-  for (const name of KNOWN_NAMES) if (await isThere(cluster, name, run)) yield name;
+async function* knownHidden(cluster: V2Cluster, run: RunContext, isWanted = (_name: Buffer): boolean => true): AsyncGenerator<Buffer> {
+  for (const name of KNOWN_NAMES) if (isWanted(name) && (await isThere(cluster, name, run))) yield name;
 }
 
 /**
