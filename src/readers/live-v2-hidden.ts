@@ -25,8 +25,7 @@ export async function noteHidden(
   notes: NoteBook,
   run: RunContext,
 ): Promise<void> {
-  const isUnread = (name: Buffer): boolean =>
-    isSelected(name, selection) && !read.some((path) => path.equals(name) || isUnder(path, name));
+  const isUnread = (name: Buffer): boolean => isSelected(name, selection) && !read.some((path) => path.equals(name) || isUnder(path, name));
   for await (const name of knownHidden(cluster, run, isUnread)) {
     const message = 'hidden nodes that are there and were not read, with all under them (--include-hidden reads them)';
     notes.add('hidden-node-left-out', message, { lossy: true, example: name.toString() });

@@ -64,6 +64,11 @@ export async function requireKeys(source: Source, chosen: KeySelection): Promise
     }
     if (without.length === 0) return;
   }
+  // What is excluded is there all the same.
+  for await (const key of source.keysNear?.([]) ?? NONE) {
+    without = without.filter((prefix) => !startsWith(key, prefix));
+    if (without.length === 0) return;
+  }
   const [first] = without;
   if (first === undefined) return;
   const where = first.length === 0 ? 'no key' : `no key under ${showKey(first)}`;
@@ -224,6 +229,8 @@ class Remover {
     });
   }
 }
+
+const NONE: readonly Buffer[] = [];
 
 /** etcd's range_end for "to the end". */
 const END: Buffer = Buffer.alloc(1);

@@ -63,7 +63,7 @@ test('every --json output is as its schema says, and every schema has an output'
   writeFileSync(at('config.yaml'), `profiles:\n  one: { ${profile} }\n  two: { ${profile} }\n`);
   await documents(['backup', '--config', at('config.yaml'), '--all-profiles']);
   await documents(['restore', '--from', key, '--to', at('new.db')]);
-  await documents(['restore', '--from', key, '--to', server.endpoint, '--prefix', 'k']);
+  await documents(['restore', '--from', key, '--to', server.endpoint, '--prefix', 'k', '--allow-empty']);
   await documents(['restore', '--from', key, '--to', server.endpoint, '--delete-extra', '--prefix', '/', '--dry-run']);
   await documents(['migrate', '--from', tree, '--to', server.endpoint, '--dry-run', '--save-plan', at('plan.json')], [0, 3]);
   const plan = JSON.parse(readFileSync(at('plan.json'), 'utf8')) as Record<string, unknown>;

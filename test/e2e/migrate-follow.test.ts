@@ -243,7 +243,7 @@ describe('each kind of change', () => {
   test("what somebody else writes in the target is left alone, and is the end's verdict", async () => {
     await using target = await EtcdServer.start(newestEtcd());
     const state = ['--state', join(directory, 'foreign')];
-    const result = await following(source, target, ['--prefix', '/f/', ...state, '--until-idle', '2s'], async () => {
+    const result = await following(source, target, ['--prefix', '/f/', '--allow-empty', ...state, '--until-idle', '2s'], async () => {
       await client.put('/f/mine', '1');
       await client.put('/f/theirs', '1');
       await client.put('/f/theirs-gone', '1');

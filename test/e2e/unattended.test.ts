@@ -125,7 +125,7 @@ policies: { p: { keep-last: 2 } }
 profiles:
   good: { from: ${SOURCE}, repository: r, policy: p, metrics: ${metrics} }
   bad: { from: ${join(path, 'missing.tar')}, repository: r, metrics: ${metrics} }
-  part: { from: ${SOURCE}, to: ${join(path, 'part.tar')}, prefix: /registry/ }
+  part: { from: ${SOURCE}, to: ${join(path, 'part.tar')}, prefix: /svc/ }
 `,
     );
     return { path: join(path, 'repo'), config, metrics };

@@ -31,12 +31,31 @@ describe('a stream as a sink', () => {
   test('whose reader goes away fails, the one waiting and all after', async () => {
     const stream = new PassThrough({ highWaterMark: 10 });
     const sink = streamSink(stream);
-    const waiting = sink.write(Buffer.alloc(100));
+    const waiting = sink.write(Buffer.alloc(2 << 20));
     stream.destroy(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
     await expect(waiting).rejects.toMatchObject({ code: 'failed', message: 'writing -: its reader has gone away' });
     await expect(sink.write(Buffer.alloc(1))).rejects.toMatchObject({ code: 'failed' });
     await expect(sink.finish()).rejects.toMatchObject({ code: 'failed' });
     await sink.abort();
+  });
+
+  test('gets nothing of what is given up before much was written', async () => {
+    const chunks: Buffer[] = [];
+    const stream = new Writable({
+      write: (chunk: Buffer, _encoding, done) => {
+        chunks.push(chunk);
+        done();
+      },
+    });
+    const given = streamSink(stream);
+    await given.write(Buffer.alloc(1000));
+    await given.abort();
+    expect(chunks).toEqual([]);
+    const finished = streamSink(stream);
+    await finished.write(Buffer.from('all'));
+    await finished.write(Buffer.from(' of it'));
+    await finished.finish();
+    expect(Buffer.concat(chunks).toString()).toBe('all of it');
   });
 
   test('that is closed while it is finished fails', async () => {
