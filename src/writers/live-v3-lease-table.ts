@@ -24,6 +24,7 @@ export class LeaseTable {
   #seenAt = new Float64Array(64);
   /** The target's lease that stands for this one; 0n while there is none. */
   #targets = new BigInt64Array(64);
+  /** 1: found in the target; 2: granted for this. */
   #ready = new Uint8Array(64);
   /** By the monotonic clock: until then the target's lease cannot have ended by itself. */
   #lastsUntil = new Float64Array(64);
@@ -84,27 +85,33 @@ export class LeaseTable {
   /** True once the target's lease is known to be there and has been counted. */
   isReady(id: bigint): boolean {
     const at = this.#find(id);
-    return at >= 0 && this.#ready[at] === 1;
+    return at >= 0 && this.#ready[at] !== 0;
+  }
+
+  /** True once the target's lease was granted for the source's, so that no key of others has it. */
+  isGranted(id: bigint): boolean {
+    const at = this.#find(id);
+    return at >= 0 && this.#ready[at] === 2;
   }
 
   /**
    * Remembers the target's lease that stands for the source's.
    *
    * @param how `found` on a key; `ready` to put keys with; `none`: it is gone
-   * @param ttl seconds that it has left; 0n where that is not known
+   * @param ttl seconds that it was granted with just now; 0n where it was not
    */
   setTarget(id: bigint, target: bigint, how: 'found' | 'ready' | 'none', ttl: bigint = 0n): void {
     const at = this.#find(id);
     if (at < 0) return;
     this.#lastsUntil[at] = performance.now() + Number(ttl) * 1000;
     this.#targets[at] = how === 'none' ? 0n : target;
-    this.#ready[at] = how === 'ready' ? 1 : 0;
+    this.#ready[at] = how !== 'ready' ? 0 : ttl > 0n ? 2 : 1;
   }
 
   /** Those with a lease to put keys with that can have ended by itself by then, by the monotonic clock. */
   *overBy(time: number): Generator<bigint> {
     for (let at = 0; at < this.#count; at++) {
-      if (this.#ready[at] === 1 && (this.#lastsUntil[at] as number) <= time) yield this.#ids[at] as bigint;
+      if (this.#ready[at] !== 0 && (this.#lastsUntil[at] as number) <= time) yield this.#ids[at] as bigint;
     }
   }
 

@@ -91,6 +91,27 @@ export class TargetLeases {
     return made;
   }
 
+  /**
+   * Grants leases in place of those found in the target: whoever puts a key with a lease must be allowed to
+   * write all keys that it has (etcd server/etcdserver/apply/apply_auth.go checkLeasePuts).
+   *
+   * @returns false when none of them was found there
+   */
+  async grantOthers(sources: Iterable<bigint>): Promise<boolean> {
+    let any = false;
+    for (const source of sources) {
+      const wish = this.table.wish(source);
+      if (wish.kind !== 'lease' || !this.table.isReady(source) || this.table.isGranted(source)) continue;
+      const other = await this.#grantOther(wish.ttl);
+      this.granted++;
+      const message = 'leases got a new id, because the target has keys with theirs that the user may not write';
+      this.notes.add('lease-shared', message, { example: `${hex(source)} became ${hex(other.id)}` });
+      this.table.setTarget(source, other.id, 'ready', other.ttl);
+      any = true;
+    }
+    return any;
+  }
+
   /** Forgets those leases that are no longer in the target, so that they are granted again. */
   async forgetGone(sources: Iterable<bigint>): Promise<void> {
     for (const source of sources) {

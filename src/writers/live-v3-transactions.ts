@@ -68,7 +68,7 @@ export class Transactions {
       if (failed === undefined) return;
       last = failed.thrown ?? last;
       if (failed.kind === 'too-large') return this.#inParts(leased.chunk, failed.thrown);
-      rest = await this.#again(leased.chunk, failed.kind);
+      rest = await this.#again(leased.chunk, failed);
       if (rest.picked.length === 0) return;
       if (attempt > 1) await pause(attempt * (failed.kind === 'unknown' ? PAUSE_AFTER_LOSS : PAUSE_AFTER_CHANGE), this.#o.signal);
     }
@@ -131,8 +131,12 @@ export class Transactions {
   }
 
   /** What is left to write of a chunk that did not go through. */
-  async #again(chunk: Chunk, kind: Failed['kind']): Promise<Chunk> {
+  async #again(chunk: Chunk, { kind, thrown }: Failed): Promise<Chunk> {
     if (kind === 'span-refused') return { ...chunk, guard: 'keys' };
+    if (kind === 'refused') {
+      if (await this.#o.leases.grantOthers(new Set(chunk.picked.map((i) => chunk.columns.leases[i] as bigint)))) return chunk;
+      throw thrown;
+    }
     if (kind === 'lease-gone') {
       await this.#o.leases.forgetGone(new Set(chunk.picked.map((i) => chunk.columns.leases[i] as bigint)));
       return chunk;
@@ -197,10 +201,11 @@ export class Transactions {
 
 /**
  * Why a transaction did not go through. `not-as-seen`: a guard did not hold. `unknown`: the answer
- * was lost. `span-refused`: no permission for what lies between the keys.
+ * was lost. `span-refused`: no permission for what lies between the keys. `refused`: none for a key, or for
+ * one that has the same lease.
  */
 interface Failed {
-  readonly kind: 'not-as-seen' | 'unknown' | 'lease-gone' | 'span-refused' | 'too-large';
+  readonly kind: 'not-as-seen' | 'unknown' | 'lease-gone' | 'span-refused' | 'refused' | 'too-large';
   readonly thrown?: unknown;
 }
 
@@ -212,7 +217,7 @@ function failedHow(thrown: unknown, chunk: Chunk): Failed['kind'] | undefined {
     case 'lease-not-found':
       return 'lease-gone';
     case 'permission-denied':
-      return chunk.guard === 'span' ? 'span-refused' : undefined;
+      return chunk.guard === 'span' ? 'span-refused' : 'refused';
     default:
       return thrown instanceof FerryError && thrown.code === 'unreachable' ? 'unknown' : undefined;
   }

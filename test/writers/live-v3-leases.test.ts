@@ -175,6 +175,34 @@ for (const etcd of etcdVersions()) {
       expect((await target.cluster.leases()).length).toBe(before);
     });
 
+    it('grants another lease where keys of theirs are there that the user may not write', async () => {
+      await target.cluster.leaseGrant(0xd01n, 600n);
+      const leases = [lease(0xd01n, 600n), lease(0xd02n, 600n)];
+      const records = [kv('/mine/1', '1', 0xd01n), kv('/mine/2', '2', 0xd02n), kv('/mine/3', '3', 0xd01n)];
+      const shared = Buffer.from([0x18, 0x81, 0x1a]);
+      const through = target.watched(async (request, method, pass) => {
+        if (method === 'KV/Txn' && Buffer.from(request).includes(shared))
+          throw rpcError({ code: 7, details: 'etcdserver: permission denied' }, 'x');
+        return pass();
+      });
+      const report = await target.restore(records, { through }, { leases });
+      expect(report).toMatchObject({ written: 3, leasesGranted: 2, notes: [{ code: 'lease-shared', count: 1, lossy: false }] });
+      const [one, two, three] = (await target.dump('/mine/')).map((record) => record.lease);
+      expect([one === 0xd01n, two, three]).toEqual([false, 0xd02n, one]);
+      expect(await target.restore(records, {}, { leases })).toMatchObject({ written: 0, equal: 3, leasesGranted: 0 });
+    });
+
+    it('does not try a key again that the user may not write', async () => {
+      let asked = 0;
+      const through = target.watched(async (_, method, pass) => {
+        if (method !== 'KV/Txn') return pass();
+        asked++;
+        throw rpcError({ code: 7, details: 'etcdserver: permission denied' }, 'x');
+      });
+      const error = await failure(target.restore([kv('/no/1', '1', 0xe01n)], { through }, { leases: [lease(0xe01n, 600n)] }));
+      expect([error.code, asked]).toEqual(['unauthorized', 2]);
+    });
+
     it('counts and names the keys that went with a lease which ended while others were written', async () => {
       const leases = [lease(0xb01n, 600n), lease(0xb02n, 600n)];
       const records = ['1', '2', '3', '4'].map((n) => kv(`/lost/${n}`, n, n === '2' ? 0xb02n : 0xb01n));
