@@ -19,8 +19,10 @@ export function readBackRequest({ to, from, write }: MigrateOptions): SourceRequ
     return { ...rest, location, connection: {}, selection: EVERYTHING, ...(s3 === undefined ? {} : { s3 }) };
   }
   const { endpoints, connection } = to.live;
-  const chosen = from.selection.prefixes.filter((prefix) => prefix.length > 0);
-  const prefixes = (chosen.length === 0 ? [SLASH] : chosen).flatMap((prefix) => write.mapping?.mapPrefix(prefix) ?? [prefix]);
+  const { prefixes: chosen } = from.selection;
+  // An empty prefix beside others chooses everything, too.
+  const isWhole = chosen.length === 0 || chosen.some((prefix) => prefix.length === 0);
+  const prefixes = (isWhole ? [SLASH] : chosen).flatMap((prefix) => write.mapping?.mapPrefix(prefix) ?? [prefix]);
   return {
     ...rest,
     location: { kind: 'live', text: endpoints.join(','), endpoints },
