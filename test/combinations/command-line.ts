@@ -1,4 +1,5 @@
 import type { Key, Rename, RestoreFlags, Select } from './model.js';
+import type { BackFlags } from './model-tree.js';
 
 /** The flags that say which keys. */
 export function selectFlags({ prefixes, excludes, kinds, namespaces, allowEmpty }: Select): string[] {
@@ -26,18 +27,38 @@ export function renameFlags({ maps, strip, add }: Rename): string[] {
   ];
 }
 
-export function reencryptFlags(reencrypt: boolean, configuration: string): string[] {
+function reencryptFlags(reencrypt: boolean, configuration: string): string[] {
   return reencrypt ? ['--reencrypt', `--encryption-config=${configuration}`] : [];
+}
+
+export function fileFlags(
+  { select, rename, reencrypt, withAuth }: Pick<RestoreFlags, 'select' | 'rename' | 'reencrypt' | 'withAuth'>,
+  configuration: string,
+): string[] {
+  return [
+    ...selectFlags(select),
+    ...renameFlags(rename),
+    ...reencryptFlags(reencrypt, configuration),
+    ...(withAuth ? ['--with-auth'] : []),
+  ];
 }
 
 export function restoreFlags(flags: RestoreFlags, configuration: string): string[] {
   return [
-    ...selectFlags(flags.select),
-    ...renameFlags(flags.rename),
+    ...fileFlags(flags, configuration),
     `--on-conflict=${flags.onConflict}`,
     `--lease-ttl=${flags.leaseTtl}`,
     ...(flags.deleteExtra ? ['--delete-extra'] : []),
     ...(flags.includeRuntime ? ['--include-runtime'] : []),
-    ...reencryptFlags(flags.reencrypt, configuration),
+  ];
+}
+
+export function backFlags({ select, rename, leaseTtl, onConflict, directoryValue }: BackFlags): string[] {
+  return [
+    ...selectFlags(select),
+    ...renameFlags(rename),
+    `--lease-ttl=${leaseTtl}`,
+    `--on-conflict=${onConflict}`,
+    ...(directoryValue === undefined ? [] : [`--directory-value=${directoryValue}`]),
   ];
 }

@@ -13,10 +13,15 @@ import { writeEncryptionConfiguration } from './sealing.js';
 /** What stands in a target: a lease by its granted TTL. */
 export type Observed = ReadonlyMap<Key, { readonly value: string; readonly ttl?: number; readonly leaseId?: string }>;
 
+/** Of every user. */
+export const PASSWORD = 'pw';
+
 /** One real etcd that combination after combination uses, told by etcd's own JSON gateway. */
 export class V3Ground {
   readonly server: EtcdServer;
   #compacted = 0;
+  /** Of root, while authentication is on. */
+  #token: string | undefined;
 
   constructor(server: EtcdServer) {
     this.server = server;
@@ -26,8 +31,9 @@ export class V3Ground {
     return this.server.endpoint;
   }
 
-  /** Removes all there is, leases too, and forgets the revisions before. */
+  /** Removes all there is, leases and users too, and forgets the revisions before. */
   async wipe(): Promise<void> {
+    await this.#forgetUsers();
     const { leases = [] } = (await this.#call('lease/leases', {})) as { leases?: { ID: string }[] };
     for (const { ID } of leases) await this.#call('lease/revoke', { ID });
     const answer = (await this.#call('kv/deleterange', { key: base64('\0'), range_end: base64('\0') })) as { header: { revision: string } };
@@ -47,7 +53,7 @@ export class V3Ground {
   }
 
   async #grant(id: string, ttl: number): Promise<void> {
-    const { grantedTTL } = (await v3(this.endpoint, 'lease/timetolive', { ID: id })) as { grantedTTL?: string };
+    const { grantedTTL } = (await this.#call('lease/timetolive', { ID: id })) as { grantedTTL?: string };
     if (grantedTTL === undefined) await this.#call('lease/grant', { ID: id, TTL: String(ttl) });
   }
 
@@ -67,13 +73,54 @@ export class V3Ground {
     return answer.header.revision;
   }
 
+  /** Makes a user whose role may do so much under a prefix; `etcdctl get --prefix` asks for just this range. */
+  async addUser(name: string, permission: 'READ' | 'READWRITE', prefix: Key): Promise<void> {
+    const end = prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
+    await this.#call('auth/role/add', { name: `${name}-role` });
+    await this.#call('auth/role/grant', {
+      name: `${name}-role`,
+      perm: { permType: permission, key: base64(prefix), range_end: base64(end) },
+    });
+    await this.#call('auth/user/add', { name, password: PASSWORD });
+    await this.#call('auth/user/grant', { user: name, role: `${name}-role` });
+  }
+
+  /** Turns authentication on while something is done. */
+  async whileAuthenticated<T>(work: () => Promise<T>): Promise<T> {
+    await this.#call('auth/role/add', { name: 'root' });
+    await this.#call('auth/user/add', { name: 'root', password: PASSWORD });
+    await this.#call('auth/user/grant', { user: 'root', role: 'root' });
+    await this.#call('auth/enable', {});
+    this.#token = ((await this.#call('auth/authenticate', { name: 'root', password: PASSWORD })) as { token: string }).token;
+    try {
+      return await work();
+    } finally {
+      await this.#call('auth/disable', {});
+      this.#token = undefined;
+    }
+  }
+
+  /** Users and roles, by name. */
+  async users(): Promise<string> {
+    const { users = [] } = (await this.#call('auth/user/list', {})) as { users?: string[] };
+    const { roles = [] } = (await this.#call('auth/role/list', {})) as { roles?: string[] };
+    return [...users.map((name) => `user ${name}`), ...roles.map((name) => `role ${name}`)].sort().join(', ');
+  }
+
+  async #forgetUsers(): Promise<void> {
+    const { users = [] } = (await this.#call('auth/user/list', {})) as { users?: string[] };
+    for (const name of users) await this.#call('auth/user/delete', { name });
+    const { roles = [] } = (await this.#call('auth/role/list', {})) as { roles?: string[] };
+    for (const role of roles) await this.#call('auth/role/delete', { role });
+  }
+
   async #grantedTtl(lease: string): Promise<number> {
     const { grantedTTL = '-1' } = (await this.#call('lease/timetolive', { ID: lease })) as { grantedTTL?: string };
     return Number(grantedTTL);
   }
 
   async #call(method: string, body: Record<string, unknown>): Promise<Record<string, unknown>> {
-    const answer = await v3(this.endpoint, method, body);
+    const answer = await v3(this.endpoint, method, body, this.#token);
     if (answer.error !== undefined) throw new Error(`${method} ${JSON.stringify(body)}: ${JSON.stringify(answer)}`);
     return answer;
   }

@@ -1,5 +1,19 @@
 /** What the commands have to make of a v2 tree, by docs/v2.md alone. Nothing of src is imported here. */
-import { type Contents, type Entry, exitsOfChoice, isCovered, type Key, type Outcome, type Rename, renamed, type Select } from './model.js';
+import {
+  ALL,
+  CLOSED,
+  type Contents,
+  type Entry,
+  exitsOfChoice,
+  isCovered,
+  type Key,
+  type Known,
+  type Outcome,
+  type Rename,
+  renamed,
+  type Select,
+  toBeWritten,
+} from './model.js';
 
 export interface TreeNode {
   readonly dir: boolean;
@@ -158,4 +172,50 @@ export function migrated(source: Tree, flags: MigrateFlags, target: Contents): O
 function leaseOf(ttl: number | undefined, how: MigrateFlags['ttl']): Pick<Entry, 'lease'> {
   if (ttl === undefined || how === 'permanent') return {};
   return { lease: { id: '', ttl: how === 'exact' ? ttl : 700 } };
+}
+
+export interface BackFlags {
+  readonly select: Select;
+  readonly rename: Rename;
+  readonly leaseTtl: 'remaining' | 'granted' | 'drop';
+  readonly onConflict: 'fail' | 'skip' | 'overwrite';
+  /** Where a key has a value and others under it, the name that its value gets; none: it is left out. */
+  readonly directoryValue?: string;
+}
+
+/** A migration of v3 keys into a live v2 tree: docs/v2.md, "Back to v2". */
+export function migratedBack(source: Known, flags: BackFlags, target: Tree): TreeOutcome {
+  const { contents, why } = toBeWritten(source, { ...flags, reencrypt: false });
+  const { tree, lossy } = treeFor(contents, flags);
+  const { exits, why: conflicts, after } = restoredTree(tree, ALL, flags.onConflict, target);
+  // No API server that keeps its objects in v2 opens sealed values: under which name they come there makes no difference.
+  const others = why.filter((reason) => !reason.endsWith(CLOSED));
+  if (others.length > 0) return { exits: new Set([2]), why, after };
+  if (!lossy) return { exits, why: conflicts, after };
+  return { exits: new Set([...exits].map((exit) => (exit === 0 ? 3 : exit))), why: [...conflicts, 'something has no place in v2'], after };
+}
+
+function treeFor(contents: Contents, { leaseTtl, directoryValue }: BackFlags): { readonly tree: Tree; readonly lossy: boolean } {
+  const places = new Map<Key, TreeNode>();
+  let lossy = false;
+  for (const [key, { value, lease }] of [...contents].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const path = key.startsWith('/') ? key : `/${key}`;
+    const isPath = isText(key) && path.split('/').every((part, i) => i === 0 || !['', '.', '..'].includes(part));
+    if (path !== key || !isPath || !isText(value) || places.has(path)) lossy = true;
+    if (!isPath || places.has(path)) continue;
+    places.set(path, { dir: false, value, ...(lease === undefined || leaseTtl === 'drop' ? {} : { ttl: lease.ttl }) });
+  }
+  const tree = new Map<Key, TreeNode>();
+  for (const [path, node] of places) {
+    const isDirectory = [...places.keys()].some((other) => other.startsWith(`${path}/`));
+    if (isDirectory && directoryValue === undefined) lossy = true;
+    else tree.set(isDirectory ? `${path}/${directoryValue}` : path, node);
+  }
+  for (const path of [...tree.keys()].flatMap(above)) tree.set(path, { dir: true, value: '' });
+  return { tree, lossy };
+}
+
+/** Whether it is UTF-8: nothing here is beyond ASCII that is. */
+export function isText(bytes: string): boolean {
+  return [...bytes].every((byte) => byte < '\x80');
 }

@@ -53,6 +53,8 @@ export interface Known {
   /** Where it was made of objects that were chosen: which. It knows nothing of all others. */
   readonly objects?: (key: Key, entry: Entry) => boolean;
   readonly live: boolean;
+  /** Whether users and roles are in it. */
+  readonly auth: boolean;
 }
 
 /** Everything that a command may end with, and what the target holds then: what it held before, unless it ends with 0 or 3. */
@@ -122,13 +124,34 @@ export function backedUp(source: Known, select: Select): { readonly exits: Reado
   const archive: Known = {
     contents: choose(source.contents, select),
     speaksFor: (key) => source.speaksFor(key) && isCovered(select, key),
-    tells: true,
+    // What a file of etcd's own does not tell, nothing that is made of it can.
+    tells: source.tells,
     ...(source.objects === undefined && !choosesObjects(select)
       ? {}
       : { objects: (key, entry) => source.objects?.(key, entry) !== false && isObjectChosen(select, key, entry) }),
     live: false,
+    auth: source.auth,
   };
   return { exits: new Set(exitsOfChoice(source.contents, select)), archive };
+}
+
+/** A backup by a user who may read what is under one prefix. */
+export function backedUpBy(prefix: Key, source: Known, select: Select, via: 'range' | 'snapshot'): ReturnType<typeof backedUp> {
+  const { exits, archive } = backedUp(source, select);
+  const known = { ...archive, auth: false };
+  const may = via === 'range' && select.prefixes.length > 0 && select.prefixes.every((each) => each.startsWith(prefix));
+  if (!may) return { exits: new Set([10]), archive: known };
+  // Whether there is anything else is not this user's to know.
+  return { exits: new Set(exits.has(0) ? exits : [0, ...exits]), archive: known };
+}
+
+/** A restore by a user who may read and write what is under one prefix. */
+export function restoredBy(prefix: Key, source: Known, flags: RestoreFlags, target: Contents): Outcome {
+  const outcome = restored(source, flags, target);
+  const touched = [...toBeWritten(source, flags).contents.keys()].filter((name) => flags.includeRuntime || name !== 'compact_rev_key');
+  if (touched.length > 0 && touched.every((name) => name.startsWith(prefix)) && !flags.deleteExtra) return outcome;
+  const only = flags.deleteExtra || touched.length === 0 ? outcome.exits : [...outcome.exits].filter((exit) => exit !== 0);
+  return { ...outcome, exits: new Set([...only, 10]), why: [...outcome.why, `not all is under ${prefix}`] };
 }
 
 /** docs/restore-live-v3.md, renaming: undefined for a key that is not under the prefix to strip, or of which nothing is left. */
@@ -193,8 +216,12 @@ export interface RestoreFlags {
   readonly leaseTtl: 'granted' | 'remaining' | 'deadline' | 'drop';
   readonly deleteExtra: boolean;
   readonly includeRuntime: boolean;
+  readonly withAuth: boolean;
   readonly reencrypt: boolean;
 }
+
+/** Why a value that is bound to its key may not move as it is. */
+export const CLOSED = 'would not open any more';
 
 /** What is to be written, before anything is known of the target. */
 export function toBeWritten(
@@ -211,7 +238,7 @@ export function toBeWritten(
     if (flags.reencrypt) {
       // Which resource a key is of is not known elsewhere: refused, or sealed for its new name all the same.
       if (!known) perhaps.push(`${name} is no path of a storage prefix that is known`);
-    } else if (from !== name) moved.why.push(`${name} would not open any more`);
+    } else if (from !== name) moved.why.push(`${name} ${CLOSED}`);
   }
   return { ...moved, perhaps };
 }
@@ -219,15 +246,13 @@ export function toBeWritten(
 /** A restore into a new snapshot file: what it is then, or why there is none. */
 export function filed(
   source: Known,
-  select: Select,
-  rename: Rename,
-  reencrypt: boolean,
+  { select, rename, reencrypt, withAuth }: Pick<RestoreFlags, 'select' | 'rename' | 'reencrypt' | 'withAuth'>,
 ): { readonly exits: ReadonlySet<number>; readonly file: Known; readonly why: readonly string[] } {
   const { contents, why, perhaps } = toBeWritten(source, { select, rename, reencrypt });
   const exits = new Set(why.length > 0 ? [2] : perhaps.length > 0 ? [0, 2] : [0]);
   const speaksFor = (name: Key): boolean => originsOf(rename, name).some((origin) => source.speaksFor(origin) && isCovered(select, origin));
   const { archive } = backedUp(source, select);
-  return { exits, why, file: { ...archive, contents, speaksFor } };
+  return { exits, why, file: { ...archive, contents, speaksFor, auth: source.auth && withAuth } };
 }
 
 /** A restore into a live v3 cluster. */
@@ -306,15 +331,19 @@ export const PREFIXES: readonly Key[] = [
   ...['/registry/configmaps/n1/', '/registry/leases/', '/registry/masterleases/', '/k8s/', 'compact_rev_key'],
 ];
 
+/** Of other contents what a source can be compared with: no more than it was made of. */
+export function within({ speaksFor, objects }: Known, others: Contents): Contents {
+  return new Map([...others].filter(([key, entry]) => speaksFor(key) && objects?.(key, entry) !== false));
+}
+
 /** A comparison of two sources: which keys differ, and how. */
-export function compared(from: Contents, to: Contents, select: Select, leases: boolean): Map<Key, 'added' | 'removed' | 'changed'> {
-  const [a, b] = [choose(from, select), choose(to, select)];
+export function compared(from: Contents, to: Contents, leases: boolean): Map<Key, 'added' | 'removed' | 'changed'> {
   const differences = new Map<Key, 'added' | 'removed' | 'changed'>();
-  for (const [key, entry] of a) {
-    const other = b.get(key);
+  for (const [key, entry] of from) {
+    const other = to.get(key);
     if (other === undefined) differences.set(key, 'removed');
     else if (other.value !== entry.value || (leases && other.lease?.id !== entry.lease?.id)) differences.set(key, 'changed');
   }
-  for (const key of b.keys()) if (!a.has(key)) differences.set(key, 'added');
+  for (const key of to.keys()) if (!from.has(key)) differences.set(key, 'added');
   return differences;
 }

@@ -88,9 +88,7 @@ function backupStep(chance: Chance, hidden: readonly Key[]): TreeStep {
 }
 
 function restoreStep(chance: Chance): TreeStep {
-  const files = chance.some(FILES, chance.below(6));
-  const ttl = (): Pick<NodePlan, 'ttl'> => (chance.percent(20) ? { ttl: 5000 } : {});
-  const target = files.map((path) => ({ path, value: chance.pick(['one', 'two', '']), ...ttl() }));
+  const target = targetNodes(chance);
   return {
     do: 'restore',
     select: select(chance),
@@ -98,6 +96,12 @@ function restoreStep(chance: Chance): TreeStep {
     target,
     dryRun: chance.percent(25),
   };
+}
+
+/** What a live v2 tree holds before anything is written to it. */
+export function targetNodes(chance: Chance): NodePlan[] {
+  const ttl = (): Pick<NodePlan, 'ttl'> => (chance.percent(20) ? { ttl: 5000 } : {});
+  return chance.some(FILES, chance.below(6)).map((path) => ({ path, value: chance.pick(['one', 'two', '']), ...ttl() }));
 }
 
 function migrateStep(chance: Chance, hidden: readonly Key[]): TreeStep {
@@ -121,5 +125,5 @@ function migrateStep(chance: Chance, hidden: readonly Key[]): TreeStep {
 
 function select(chance: Chance): Select {
   const prefixes = chance.percent(5) ? ['a'] : chance.few(PREFIXES.slice(0, -1), 45);
-  return { prefixes, excludes: chance.few(['/a/d/', '/b', '/a/1'], 12), kinds: [], namespaces: [], allowEmpty: false };
+  return { prefixes, excludes: chance.few(['/a/d/', '/b', '/a/1'], 12), kinds: [], namespaces: [], allowEmpty: chance.percent(15) };
 }

@@ -1,5 +1,7 @@
 import type { Chance } from './chance.js';
 import { type Contents, type Entry, type Key, KINDS, type Lease, PREFIXES, type Rename, type RestoreFlags, type Select } from './model.js';
+import type { BackFlags } from './model-tree.js';
+import { type NodePlan, targetNodes } from './plan-tree.js';
 import { seal } from './sealing.js';
 
 /** A key and what it holds, by words that are easy to read in a failure. */
@@ -17,10 +19,20 @@ export type Step =
       readonly form: 'archive' | 'encrypted' | 'repository';
       readonly select: Select;
       readonly via: 'range' | 'snapshot';
+      /** Read by a user who may read what is under this prefix, where the source is live. */
+      readonly user?: Key;
     }
   | { readonly do: 'file'; readonly form: 'snapshot' | 'raw-db' | 'data-dir' }
-  | { readonly do: 'to-db'; readonly select: Select; readonly rename: Rename; readonly reencrypt: boolean }
-  | { readonly do: 'restore'; readonly flags: RestoreFlags; readonly target: readonly KeyPlan[]; readonly dryRun: boolean }
+  | { readonly do: 'to-db'; readonly flags: Pick<RestoreFlags, 'select' | 'rename' | 'reencrypt' | 'withAuth'> }
+  | {
+      readonly do: 'restore';
+      readonly flags: RestoreFlags;
+      readonly target: readonly KeyPlan[];
+      readonly dryRun: boolean;
+      /** Written by a user who may read and write what is under this prefix. */
+      readonly user?: Key;
+    }
+  | { readonly do: 'to-v2'; readonly flags: BackFlags; readonly target: readonly NodePlan[] }
   | { readonly do: 'diff'; readonly select: Select; readonly leases: boolean; readonly other: readonly KeyPlan[] }
   | { readonly do: 'verify'; readonly depth: 'segments' | 'records'; readonly against?: readonly KeyPlan[] }
   | { readonly do: 'ls'; readonly select: Select }
@@ -31,6 +43,8 @@ export interface Plan {
   /** Which of the etcds found the source is, and which the target. */
   readonly etcds: readonly [source: number, target: number];
   readonly keys: readonly KeyPlan[];
+  /** Whether there are users and roles. */
+  readonly auth: boolean;
   readonly steps: readonly Step[];
 }
 
@@ -42,7 +56,6 @@ export const LEASES = [
   { id: '1001', ttl: 5000 },
 ] as const;
 
-const PENDING_ALLOW_EMPTY = false;
 const PLAIN = ['/a/1', '/a/2', '/a/b/1', '/a/b/2', '/ab', '/b/1', '/b/2', '/b/b/1', '/c', 'x', '/a/b', '\xff\xfe'];
 const OBJECTS = [
   ...['/registry/configmaps/n1/c1', '/registry/configmaps/n2/c1', '/registry/configmaps/n1/c2', '/registry/secrets/n1/s1'],
@@ -87,14 +100,14 @@ export function planOf(chance: Chance, etcds: number): Plan {
   else if (chance.percent(95)) steps.push(backupStep(chance, world));
   for (let more = 1 + chance.below(3); more > 0; more--) steps.push(anyStep(chance, world));
   if (chance.percent(70)) steps.push(restoreStep(chance, world));
-  return { etcds: [chance.below(etcds), chance.below(etcds)], keys, steps };
+  return { etcds: [chance.below(etcds), chance.below(etcds)], keys, auth: chance.percent(20), steps };
 }
 
 function anyStep(chance: Chance, world: World): Step {
   const { kubernetes } = world;
-  const kind = chance.below(20);
+  const kind = chance.below(22);
   if (kind < 3) return backupStep(chance, world);
-  if (kind < 6) return { do: 'to-db', select: select(chance, world, 50), rename: renamePlan(chance, 40), reencrypt: chance.percent(20) };
+  if (kind < 6) return { do: 'to-db', flags: fileFlags(chance, world) };
   if (kind < 12) return restoreStep(chance, world);
   if (kind < 15) {
     return {
@@ -106,12 +119,39 @@ function anyStep(chance: Chance, world: World): Step {
   }
   if (kind < 17) return verifyStep(chance, world);
   if (kind < 19) return { do: 'ls', select: select(chance, world, 60) };
+  if (kind < 21) return toV2Step(chance, world);
   return { do: 'get', key: chance.pick(kubernetes ? OBJECTS : PLAIN.slice(0, -1)) };
+}
+
+function toV2Step(chance: Chance, world: World): Step {
+  const chosen = select(chance, world, 50);
+  const flags: BackFlags = {
+    select: chosen,
+    rename: renamePlan(chance, 30, chosen),
+    leaseTtl: chance.pick(['remaining', 'granted', 'drop']),
+    onConflict: chance.pick(['fail', 'skip', 'overwrite']),
+    ...(chance.percent(40) ? { directoryValue: 'value' } : {}),
+  };
+  return { do: 'to-v2', flags, target: targetNodes(chance) };
 }
 
 function backupStep(chance: Chance, world: World): Step {
   const form = chance.pick(['archive', 'archive', 'encrypted', 'repository'] as const);
-  return { do: 'backup', form, select: select(chance, world, 50), via: chance.pick(['range', 'snapshot']) };
+  return { do: 'backup', form, select: select(chance, world, 50), via: chance.pick(['range', 'snapshot']), ...user(chance) };
+}
+
+function fileFlags(chance: Chance, world: World): Extract<Step, { do: 'to-db' }>['flags'] {
+  return {
+    select: select(chance, world, 50),
+    rename: renamePlan(chance, 40),
+    reencrypt: world.kubernetes && chance.percent(20),
+    withAuth: chance.percent(30),
+  };
+}
+
+/** Now and then somebody who may do something under one prefix alone. */
+function user(chance: Chance): { readonly user?: Key } {
+  return chance.percent(12) ? { user: chance.pick(['/a/', '/registry/', '/b']) } : {};
 }
 
 function verifyStep(chance: Chance, { kubernetes }: World): Step {
@@ -132,8 +172,9 @@ function restoreStep(chance: Chance, world: World): Step {
     deleteExtra: chance.percent(chosen.prefixes.length > 0 ? 50 : 5),
     includeRuntime: kubernetes && chance.percent(20),
     reencrypt: kubernetes && chance.percent(25),
+    withAuth: chance.percent(15),
   };
-  return { do: 'restore', flags, target, dryRun: chance.percent(25) };
+  return { do: 'restore', flags, target, dryRun: chance.percent(25), ...(flags.withAuth ? {} : user(chance)) };
 }
 
 function keyPlans(chance: Chance, count: number, kubernetes: boolean): KeyPlan[] {
@@ -162,7 +203,7 @@ function select(chance: Chance, { kubernetes, keys }: World, percent: number): S
     excludes: chance.few(known.slice(2), percent / 4),
     kinds: objects ? chance.few(['ConfigMap', 'Secret', 'Namespace', 'Lease'], 70) : [],
     namespaces: objects ? chance.few(['n1', 'n2', 'n9'], 60) : [],
-    allowEmpty: PENDING_ALLOW_EMPTY && chance.percent(15),
+    allowEmpty: chance.percent(15),
   };
 }
 

@@ -2,10 +2,28 @@ import { execFile } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { excludeFlags, objectFlags, reencryptFlags, renameFlags, restoreFlags, selectFlags } from './command-line.js';
-import type { V3Ground } from './ground.js';
-import { ALL, backedUp, type Contents, choose, compared, filed, type Key, type Known, restored } from './model.js';
+import type { CliResult } from '../support/cli.js';
+import { backFlags, excludeFlags, fileFlags, objectFlags, restoreFlags, selectFlags } from './command-line.js';
+import { PASSWORD, type V3Ground } from './ground.js';
+import {
+  backedUp,
+  backedUpBy,
+  type Contents,
+  choose,
+  compared,
+  filed,
+  type Key,
+  type Known,
+  type Outcome,
+  type RestoreFlags,
+  restored,
+  restoredBy,
+  within,
+} from './model.js';
+import { migratedBack } from './model-tree.js';
 import { contentsOf, type Plan, type Step } from './plan.js';
+import { treeOf } from './plan-tree.js';
+import { treeDifferences } from './play-tree.js';
 import { differencesOf, documents, keyOf, line, type Runner, shown } from './runner.js';
 
 const execute = promisify(execFile);
@@ -40,13 +58,14 @@ class Play {
     this.#runner = runner;
     this.#source = runner.ground.sources[plan.etcds[0]] as V3Ground;
     this.#target = runner.ground.targets[plan.etcds[1]] as V3Ground;
-    const known: Known = { contents: contentsOf(plan.keys), speaksFor: () => true, tells: true, live: true };
+    const known: Known = { contents: contentsOf(plan.keys), speaksFor: () => true, tells: true, live: true, auth: plan.auth };
     this.#place = { location: this.#source.endpoint, flags: [], known };
   }
 
   async run(): Promise<void> {
     await this.#source.wipe();
     await this.#source.fill(this.#place.known.contents);
+    if (this.#plan.auth) await this.#source.addUser('u1', 'READ', '/a/');
     for (const step of this.#plan.steps) await this.#step(step);
   }
 
@@ -60,6 +79,8 @@ class Play {
         return this.#toDb(step);
       case 'restore':
         return this.#restore(step);
+      case 'to-v2':
+        return this.#toV2(step);
       case 'diff':
         return this.#diff(step);
       case 'verify':
@@ -71,19 +92,19 @@ class Play {
     }
   }
 
-  async #backup({ form, select, via }: StepOf<'backup'>): Promise<void> {
-    const { exits, archive } = backedUp(this.#place.known, select);
+  async #backup({ form, select, via, user }: StepOf<'backup'>): Promise<void> {
+    const { known } = this.#place;
+    const by = known.live ? user : undefined;
+    const { exits, archive } = by === undefined ? backedUp(known, select) : backedUpBy(by, known, select, via);
     const to = this.#runner.newFile({ archive: '.tar', encrypted: '.tar.age', repository: '/' }[form]);
     const how = [
       ...(form === 'repository' ? ['--create'] : []),
       ...(form === 'encrypted' ? [`--recipient=${this.#runner.ground.age.recipient}`] : []),
-      ...(this.#place.known.live ? [`--via=${via}`] : []),
+      ...(known.live ? [`--via=${via}`] : []),
     ];
-    const result = await this.#runner.run(
-      ['backup', ...this.#from(), `--to=${to}`, ...how, ...selectFlags(select)],
-      exits,
-      'nothing is chosen',
-    );
+    const args = ['backup', ...this.#from(), `--to=${to}`, ...how, ...selectFlags(select)];
+    const run = (more: string[]): Promise<CliResult> => this.#runner.run([...args, ...more], exits, 'nothing is chosen');
+    const result = await as(by, 'READ', this.#source, run);
     if (result.exit !== 0) return;
     this.#place = { location: to, flags: form === 'encrypted' ? [`--identity=${this.#runner.ground.age.file}`] : [], known: archive };
   }
@@ -110,30 +131,38 @@ class Play {
     await execute('cp', ['-r', '--sparse=always', `${member}/wal`, `${to}/member/wal`]);
   }
 
-  async #toDb({ select, rename, reencrypt }: StepOf<'to-db'>): Promise<void> {
+  async #toDb({ flags }: StepOf<'to-db'>): Promise<void> {
     if (this.#place.known.live) return;
-    const { exits, why, file } = filed(this.#place.known, select, rename, reencrypt);
+    const { exits, why, file } = filed(this.#place.known, flags);
     const to = this.#runner.newFile('.db');
-    const flags = [...selectFlags(select), ...renameFlags(rename), ...reencryptFlags(reencrypt, this.#runner.ground.encryption)];
-    const result = await this.#runner.run(['restore', ...this.#from(), `--to=${to}`, ...flags], exits, why.join('; '));
+    const args = ['restore', ...this.#from(), `--to=${to}`, ...fileFlags(flags, this.#runner.ground.encryption)];
+    const result = await this.#runner.run(args, exits, why.join('; '));
     // What was sealed anew has bytes that nobody can foretell.
-    const resealed = reencrypt && [...file.contents.values()].some(({ sealed }) => sealed !== undefined);
+    const resealed = flags.reencrypt && [...file.contents.values()].some(({ sealed }) => sealed !== undefined);
     if (result.exit === 0 && !resealed) this.#place = { location: to, flags: [], known: file };
   }
 
-  async #restore({ flags, target, dryRun }: StepOf<'restore'>): Promise<void> {
-    if (this.#place.known.live) return;
+  async #restore({ flags, target, dryRun, user }: StepOf<'restore'>): Promise<void> {
+    const { known } = this.#place;
+    if (known.live) return;
     const before = contentsOf(target);
-    const outcome = restored(this.#place.known, flags, before);
+    const outcome = user === undefined ? restored(known, flags, before) : restoredBy(user, known, flags, before);
     await this.#fillTarget(before);
     const args = ['restore', ...this.#from(), `--to=${this.#target.endpoint}`, ...restoreFlags(flags, this.#runner.ground.encryption)];
+    await as(user, 'READWRITE', this.#target, (more) => this.#restoreBy([...args, ...more], outcome, flags, dryRun));
+    const users = flags.withAuth && known.auth ? 'role u1-role, user u1' : '';
+    if (user === undefined && outcome.exits.has(0))
+      this.#runner.expect(users, await this.#target.users(), `${line(args)}: other users and roles`);
+  }
+
+  async #restoreBy(args: readonly string[], outcome: Outcome, flags: RestoreFlags, dryRun: boolean): Promise<void> {
+    const why = outcome.why.join('; ');
+    const revision = await this.#target.revision();
     if (dryRun) {
-      const revision = await this.#target.revision();
-      await this.#runner.run([...args, '--dry-run'], outcome.exits, outcome.why.join('; '));
+      await this.#runner.run([...args, '--dry-run'], outcome.exits, why);
       this.#runner.expect(revision, await this.#target.revision(), `${line(args)} --dry-run wrote something`);
     }
-    const revision = await this.#target.revision();
-    const { exit } = await this.#runner.run(args, outcome.exits, outcome.why.join('; '));
+    const { exit } = await this.#runner.run(args, outcome.exits, why);
     if (exit !== 0) {
       this.#runner.expect(revision, await this.#target.revision(), `${line(args)}: exit ${exit}, but it wrote something`);
       return;
@@ -151,17 +180,31 @@ class Play {
     this.#runner.expect(revision, await this.#target.revision(), `${line(args)}: run again, it wrote something`);
   }
 
+  async #toV2({ flags, target }: StepOf<'to-v2'>): Promise<void> {
+    const { treeTarget } = this.#runner.ground;
+    const { exits, why, after } = migratedBack(this.#place.known, flags, treeOf(target));
+    await treeTarget.wipe();
+    await treeTarget.fill(treeOf(target));
+    const index = await treeTarget.index();
+    // What is read is v3 by then.
+    const from = this.#from().filter((flag) => flag !== '--api=v3');
+    const args = ['migrate', '--to-api=v2', ...from, `--to=${treeTarget.endpoint}`, ...backFlags(flags)];
+    const { exit } = await this.#runner.run(args, exits, why.join('; '), { XDG_STATE_HOME: this.#runner.newFile('.state') });
+    if (exit === 0 || exit === 3) this.#runner.expectNone(treeDifferences(after, await treeTarget.observe()), args);
+    else this.#runner.expect(index, await treeTarget.index(), `${line(args)}: exit ${exit}, but it wrote something`);
+  }
+
   async #diff({ select, leases, other }: StepOf<'diff'>): Promise<void> {
-    const there = contentsOf(other);
-    await this.#fillTarget(there);
-    const expected = compared(this.#place.known.contents, there, select, leases);
-    const keys = choose(this.#place.known.contents, select).size + choose(there, select).size;
-    const nothing = keys === 0 && !select.allowEmpty;
-    const anything = this.#place.known.contents.size + there.size > 0;
-    const exits = new Set(expected.size > 0 ? [4] : nothing ? (anything ? [2] : [0, 2]) : [0]);
-    const flags = [...selectFlags({ ...select, allowEmpty: false }), ...(leases ? ['--leases'] : [])];
-    const args = ['diff', this.#place.location, this.#target.endpoint, ...this.#place.flags, ...flags, '--json'];
-    const result = await this.#runner.run(args, exits, keys === 0 ? 'nothing is compared' : 'they differ');
+    const { known, location } = this.#place;
+    await this.#fillTarget(contentsOf(other));
+    const [from, to] = [choose(known.contents, select), choose(within(known, contentsOf(other)), select)];
+    const expected = compared(from, to, leases);
+    const anything = known.contents.size + other.length > 0;
+    // Where both sides hold nothing at all, either will do.
+    const exits = new Set(expected.size > 0 ? [4] : from.size + to.size > 0 || select.allowEmpty ? [0] : anything ? [2] : [0, 2]);
+    const flags = [...selectFlags(select), ...(leases ? ['--leases'] : [])];
+    const args = ['diff', location, this.#target.endpoint, ...this.#place.flags, ...flags, '--json'];
+    const result = await this.#runner.run(args, exits, from.size + to.size > 0 ? 'they differ' : 'nothing is compared');
     const found = new Map(
       documents(result).flatMap((document) => (document.change === undefined ? [] : [[keyOf(document), document.change]])),
     );
@@ -171,11 +214,10 @@ class Play {
   async #verify({ depth, against }: StepOf<'verify'>): Promise<void> {
     const { known, location, flags } = this.#place;
     if (known.live) return;
-    const there = contentsOf(against ?? []);
-    if (against !== undefined) await this.#fillTarget(there);
-    const within = new Map([...there].filter(([key, entry]) => known.speaksFor(key) && known.objects?.(key, entry) !== false));
-    const differ = against !== undefined && compared(known.contents, within, ALL, false).size > 0;
-    const nothing = against !== undefined && known.contents.size + within.size === 0;
+    if (against !== undefined) await this.#fillTarget(contentsOf(against));
+    const there = within(known, contentsOf(against ?? []));
+    const differ = against !== undefined && compared(known.contents, there, false).size > 0;
+    const nothing = against !== undefined && known.contents.size + there.size === 0;
     const exits = new Set(differ ? [4] : nothing ? [2] : [0]);
     const other = against === undefined ? [] : [`--against=${this.#target.endpoint}`];
     await this.#runner.run(
@@ -223,4 +265,16 @@ function lines(map: ReadonlyMap<Key, string>): string {
     .map(([key, change]) => `${change} ${shown(key)}`)
     .sort()
     .join(', ');
+}
+
+/** Does something as a user who may do so much under a prefix, where one is given; else as who needs no name. */
+async function as<T>(
+  prefix: Key | undefined,
+  permission: 'READ' | 'READWRITE',
+  ground: V3Ground,
+  work: (flags: string[]) => Promise<T>,
+): Promise<T> {
+  if (prefix === undefined) return work([]);
+  await ground.addUser('somebody', permission, prefix);
+  return ground.whileAuthenticated(() => work([`--user=somebody:${PASSWORD}`]));
 }

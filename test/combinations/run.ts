@@ -27,6 +27,7 @@ export async function combinations(ground: Ground, { seed, count, until, print, 
   for (; made < count && performance.now() < until && failures.length < mostFailures; made++) {
     const plan = anyPlan(new Chance(seed + made), ground.sources.length);
     const problem = await problemOf(plan, ground, (command) => commands.set(command, (commands.get(command) ?? 0) + 1));
+    if ((made + 1) % 100 === 0) print(`${made + 1} combinations, ${failures.length} not as the model says`);
     if (problem === undefined) continue;
     const failure = await described(seed + made, plan, problem, ground);
     print(failure);
