@@ -1,3 +1,5 @@
+import { withoutSecrets } from './model/secrets.js';
+
 /**
  * What can go wrong, by name. Each code has one fixed exit status; the table is part of the
  * command line's contract and never changes meaning.
@@ -44,13 +46,13 @@ export class FerryError extends Error {
 
   /**
    * @param code what went wrong; decides the exit status
-   * @param message one line: what was found and what was expected
+   * @param message one line: what was found and what was expected; what may be a secret in it is hidden
    */
   constructor(code: FerryErrorCode, message: string, options: FerryErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(withoutSecrets(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'FerryError';
     this.code = code;
-    this.hint = options.hint;
+    this.hint = options.hint === undefined ? undefined : withoutSecrets(options.hint);
   }
 
   /** The process exit status that goes with the code. */
@@ -71,9 +73,15 @@ export class FerryError extends Error {
       return new FerryError('failed', `${before}${String(thrown)}`, { cause: thrown });
     }
     const known = systemError((thrown as NodeJS.ErrnoException).code);
-    if (known === undefined) return new FerryError('failed', `${before}${thrown.message}`, { cause: thrown });
+    if (known === undefined) return new FerryError('failed', `${before}${messageOf(thrown)}`, { cause: thrown });
     return new FerryError(known.code, `${before}${known.message}`, { hint: known.hint, cause: thrown });
   }
+}
+
+/** The system's own words without the path behind them, which is in what was being done, or may be a secret. */
+function messageOf(thrown: NodeJS.ErrnoException): string {
+  const { message, syscall, path } = thrown;
+  return syscall === undefined || path === undefined ? message : (message.split(`, ${syscall} `)[0] ?? message);
 }
 
 /** The exit status of a run with several results, given each one's. */

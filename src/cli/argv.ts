@@ -72,8 +72,7 @@ export function refuseStrangeSwitches(argv: readonly string[], parser: Argv): vo
   for (const word of end < 0 ? argv : argv.slice(0, end)) {
     const [, flag = '', value = ''] = /^(--?[^=]+)=(.*)$/s.exec(word) ?? [];
     const isSwitch = boolean.includes(flag.replace(/^--?(no-)?/, ''));
-    if (isSwitch && value !== 'true' && value !== 'false')
-      throw new FerryError('usage', `${flag} takes no value, and "${value}" was given`);
+    if (isSwitch && value !== 'true' && value !== 'false') throw new FerryError('usage', `${flag} takes no value, and one was given`);
   }
 }
 
@@ -88,6 +87,21 @@ export function missingPositional(message: string, spec: string): string | undef
   if (got === undefined) return undefined;
   const missing = [...spec.matchAll(/<[^>]+>/g)][Number(got)]?.[0] ?? 'an argument';
   return `${missing.replace('..', '')} is missing: etcdferry ${spec}`;
+}
+
+/**
+ * What yargs says, without the words of the command line that may be secrets given in a wrong place: a value that is none
+ * of a flag's choices, and words that belong to no flag, but for paths and commands.
+ */
+export function withoutValues(message: string): string {
+  const [, many, words] = /^Unknown (arguments?): ([\s\S]*)$/.exec(message) ?? [];
+  if (words === undefined) return message.replace(/, Given: [\s\S]*?, Choices: /g, ', choices: ');
+  return `Unknown ${many}: ${words.split(', ').map(shownWord).join(', ')}`;
+}
+
+/** Names of flags come without their dashes. */
+function shownWord(word: string): string {
+  return /^[a-z][a-z-]*$|^[^@]*\.(tar|age|db|ya?ml|json)$|^\.{0,2}\/[^@]*$|^[a-z]\w*:\/\//i.test(word) ? word : '…';
 }
 
 /** The name of a command: `verify` of `verify <location..>`. */

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { ArchiveAccount } from '../archive/account.js';
 import type { FerryError } from '../errors.js';
 import type { Note } from '../model/note.js';
+import { withoutSecrets } from '../model/secrets.js';
 import { harmlessJson } from '../model/shown-text.js';
 import type { WriteSnapshotReport } from '../writers/snapshot-file.js';
 
@@ -27,7 +28,8 @@ export function rawJson(text: string): object {
 /** One JSON document on one line. Every bigint becomes a number with all its digits. */
 export function toJson(document: object): string {
   const raw: string[] = [];
-  const text = JSON.stringify(document, (_, value: unknown) => {
+  const text = JSON.stringify(document, (name, value: unknown) => {
+    if ((name === 'location' || name === 'file') && typeof value === 'string') return withoutSecrets(value);
     if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : `${MARK}${raw.push(value.toString()) - 1}`;
     return value instanceof RawJson ? `${MARK}${raw.push(value.text) - 1}` : value;
   });

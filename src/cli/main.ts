@@ -11,6 +11,7 @@ import {
   refuseRepeated,
   refuseStrangeSwitches,
   unmaskWords,
+  withoutValues,
 } from './argv.js';
 import { backupCommand } from './backup.js';
 import { checkAgeCommand } from './check-age.js';
@@ -117,7 +118,7 @@ async function runCommand(argv: readonly string[], terminal: Terminal, onFound: 
     .wrap(Math.min(WIDEST, terminalWidth(terminal)))
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new FerryError('usage', missingPositional(message, spec) ?? firstLower(message));
+      throw error ?? new FerryError('usage', missingPositional(message, spec) ?? firstLower(withoutValues(message)));
     })
     .epilogue('Every command has its own --help, which ends in its exit status.');
   await withCommands(parser, add).parseAsync();

@@ -1,5 +1,6 @@
 import type { InferredOptionTypes, Options } from 'yargs';
 import { FerryError } from '../errors.js';
+import { shownSlip } from '../model/secrets.js';
 import type { RetentionPolicy } from '../storage/retention.js';
 import { defined } from './requests.js';
 
@@ -46,7 +47,7 @@ export async function retentionPolicy(args: RetentionArguments): Promise<Retenti
 function parseCount(text: string, flag: string): number {
   if (text === 'unlimited') return -1;
   if (/^(-1|\d{1,9})$/.test(text)) return Number(text);
-  throw new FerryError('usage', `${flag}: "${text}" is not a number of archives`, { hint: 'Give a whole number, or -1 for all.' });
+  throw new FerryError('usage', `${flag}: ${shownSlip(text)} is not a number of archives`, { hint: 'Give a whole number, or -1 for all.' });
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import { FerryError } from '../errors.js';
+import { withoutSecrets } from '../model/secrets.js';
 import { harmlessBlock, withoutCommands } from '../model/shown-text.js';
 import { eventOfLine, type LogEvent, type LogFormat, logLine } from './log.js';
 import { hasColours, PAINTED } from './paint.js';
@@ -27,8 +28,13 @@ export interface Terminal {
  */
 export function say(terminal: Terminal, line: string, event: LogEvent = eventOfLine(line)): void {
   const { label, logFormat, stderr } = terminal;
-  if (logFormat === 'json') stderr.write(`${logLine(label === undefined ? event : { ...event, profile: label })}\n`);
-  else stderr.write(`${forPeople(label === undefined ? line : `${label}: ${line.replaceAll('\n', `\n${label}: `)}`, terminal)}\n`);
+  const message = withoutSecrets(event.message);
+  if (logFormat === 'json') stderr.write(`${logLine({ ...event, message, ...(label === undefined ? {} : { profile: label }) })}\n`);
+  else stderr.write(`${forPeople(withLabel(withoutSecrets(line), label), terminal)}\n`);
+}
+
+function withLabel(line: string, label: string | undefined): string {
+  return label === undefined ? line : `${label}: ${line.replaceAll('\n', `\n${label}: `)}`;
 }
 
 /** Writes lines for people to stdout, as `put` does data. */

@@ -63,7 +63,7 @@ function ttlRule(text = 'exact', granularity: string | undefined): TtlRule {
   if (text === 'permanent') return { kind: 'permanent' };
   const seconds = /^attach-lease=([1-9]\d{0,9})$/.exec(text)?.[1];
   if (seconds === undefined) {
-    throw new FerryError('usage', `--ttl takes exact, attach-lease=SECONDS or permanent, found ${JSON.stringify(text)}`);
+    throw new FerryError('usage', `--ttl takes exact, attach-lease=SECONDS or permanent`);
   }
   return { kind: 'attach-lease', ttl: BigInt(seconds) };
 }

@@ -4,6 +4,7 @@ import { FerryError } from '../errors.js';
 import type { VerifyOptions } from '../jobs/verify.js';
 import type { AgainstOptions } from '../jobs/verify-against.js';
 import type { Encryption } from '../kubernetes/encryption/encryption.js';
+import { shownSlip } from '../model/secrets.js';
 import { connectionOptions, encryptionOption, objectOptions } from './options.js';
 import { connectionSettings, defined, exclusions, type SourceArguments, sourceRequest } from './requests.js';
 import type { Terminal } from './terminal.js';
@@ -75,7 +76,7 @@ export async function verifyRequest(args: VerifyArguments, encryption: Encryptio
 export function parseSample(text: string, now: number): SamplePart {
   const of = Number(/^1\/([1-9]\d{0,2})$/.exec(text)?.[1] ?? 0);
   if (of >= 1 && of <= MOST_PARTS) return { part: Math.floor(now / DAY) % of, of };
-  throw new FerryError('usage', `--sample ${text} is no part like 1/7`, {
+  throw new FerryError('usage', `--sample: ${shownSlip(text)} is no part like 1/7`, {
     hint: `One of at most ${MOST_PARTS} parts: --sample 1/7 reads all within a week.`,
   });
 }

@@ -130,7 +130,7 @@ function swapPrefix(prefix: Buffer, strip: Buffer, add: Buffer): Buffer[] {
 
 function parseRule(text: string): MapRule {
   const at = text.indexOf('=');
-  if (at < 0) throw new FerryError('usage', `--map takes OLD=NEW, found ${JSON.stringify(text)}`);
+  if (at < 0) throw new FerryError('usage', `--map takes OLD=NEW${text.startsWith('/') ? `, found ${JSON.stringify(text)}` : ''}`);
   if (at === 0) {
     throw new FerryError('usage', `--map takes OLD=NEW with an OLD that is not empty, found ${JSON.stringify(text)}`, {
       hint: 'To put a prefix before every key use --add-prefix.',

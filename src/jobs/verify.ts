@@ -9,6 +9,7 @@ import { isRepository } from '../locations/repository.js';
 import { type SourceRequest, withoutStrayFlags } from '../locations/source.js';
 import type { Note } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
+import { withoutSecrets } from '../model/secrets.js';
 import type { Api } from '../model/source.js';
 import type { RecordsAccount } from './check-records.js';
 import type { DrillAccount } from './drill.js';
@@ -85,7 +86,7 @@ export async function* verify(
   let compared = false;
   for (const request of requests) {
     run.signal.throwIfAborted();
-    const location = request.location.text;
+    const location = withoutSecrets(request.location.text);
     try {
       for await (const result of verifyOne(request, watched, run)) {
         compared ||= result.error === undefined && result.against !== undefined;

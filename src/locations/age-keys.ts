@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { FerryError } from '../errors.js';
 import type { ByteSink, ByteSource } from '../model/bytes.js';
 import type { AgeIdentities, AgeRecipients } from '../storage/age-header.js';
+import { readSecretFile } from './secret-file.js';
 
 /** Whom an archive is encrypted for, as given by flags; files not yet read. */
 export interface SealWith {
@@ -66,7 +66,10 @@ async function readIdentities({ identityFiles = [], passphraseFile }: OpenWith):
 
 /** One a line; empty lines and comments are not counted (age(1), "--recipients-file", "--identity"). */
 async function keysIn(path: string, what: 'recipient' | 'identity'): Promise<string[]> {
-  const lines = (await readText(path)).split(/\r?\n/).map((line) => line.trim());
+  const lines = (await readSecretFile(path, what === 'identity' ? 'identity' : 'recipients-file'))
+    .toString()
+    .split(/\r?\n/)
+    .map((line) => line.trim());
   const keys = lines.filter((line) => line !== '' && !line.startsWith('#'));
   if (keys.length === 0) throw new FerryError('usage', `${path} holds no age ${what}`);
   const strange = keys.findIndex((key) => !(what === 'identity' ? /^AGE-SECRET-KEY-[A-Z0-9-]+$/ : /^age1[a-z0-9]+$/).test(key));
@@ -77,13 +80,7 @@ async function keysIn(path: string, what: 'recipient' | 'identity'): Promise<str
 }
 
 async function passphraseIn(path: string): Promise<string> {
-  const passphrase = (await readText(path)).replace(/\r?\n$/, '');
+  const passphrase = (await readSecretFile(path, 'passphrase-file')).toString().replace(/\r?\n$/, '');
   if (passphrase !== '') return passphrase;
   throw new FerryError('usage', `${path} is empty; a passphrase was expected`);
-}
-
-async function readText(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((thrown) => {
-    throw FerryError.from(thrown, path);
-  });
 }

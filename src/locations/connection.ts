@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import type { ClusterOptions, TlsOptions } from '../cluster/options.js';
 import { FerryError } from '../errors.js';
+import { readSecretFile } from './secret-file.js';
 
 /** Connection settings of one live side, as given by flags or environment; files not yet read. */
 export interface ConnectionSettings {
@@ -91,20 +91,16 @@ async function userAndPassword(settings: ConnectionSettings): Promise<{ user?: s
 }
 
 async function passwordFrom(path: string): Promise<string> {
-  const text = await readText(path);
+  const text = await readSecretFile(path, 'password-file');
   return text.toString('utf8').replace(/\r?\n$/, '');
 }
 
-async function pem(path: string, label: string): Promise<Buffer> {
-  const bytes = await readText(path);
+const FLAGS = { CERTIFICATE: 'cert or --cacert', 'PRIVATE KEY': 'key' } as const;
+
+async function pem(path: string, label: keyof typeof FLAGS): Promise<Buffer> {
+  const bytes = await readSecretFile(path, FLAGS[label]);
   if (!bytes.includes(`${label}-----`)) {
     throw new FerryError('usage', `${path} holds no PEM ${label.toLowerCase()}`, { hint: 'Give a file in PEM form.' });
   }
   return bytes;
-}
-
-async function readText(path: string): Promise<Buffer> {
-  return readFile(path).catch((thrown) => {
-    throw FerryError.from(thrown, path);
-  });
 }

@@ -1,4 +1,5 @@
 import { FerryError } from '../errors.js';
+import { shownSlip } from '../model/secrets.js';
 
 const MOMENT = /^(\d{4})-?(\d\d)-?(\d\d)(?:[T ](\d\d):?(\d\d)(?::?(\d\d)(\.\d{1,9})?)?\s*(Z|[+-]\d\d(?::?\d\d)?)?)?$/i;
 
@@ -17,7 +18,9 @@ export function parseMoment(text: string, flag: string): number {
   const date = new Date(Date.parse(`${year}-${month}-${day}T00:00:00Z`));
   // Date.parse takes the 30th of February for the 2nd of March.
   if (year !== undefined && !Number.isNaN(at) && date.getUTCDate() === Number(day)) return at;
-  throw new FerryError('usage', `${flag}: "${text}" is not a time`, { hint: 'Write it like 2026-11-23T03:15:00Z, or 2026-11-23.' });
+  throw new FerryError('usage', `${flag}: ${shownSlip(text)} is not a time`, {
+    hint: 'Write it like 2026-11-23T03:15:00Z, or 2026-11-23.',
+  });
 }
 
 function milliseconds(second: string | undefined, fraction: string | undefined): string {

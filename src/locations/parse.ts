@@ -57,7 +57,10 @@ export function parseEndpoints(text: string): string[] {
 function parseEndpoint(part: string, scheme: string): string {
   const absolute = /^https?:\/\//i.test(part) ? part : `${scheme}://${part}`;
   if (part === '' || !URL.canParse(absolute)) {
-    throw new FerryError('usage', `"${part}" is not an endpoint`, { hint: 'Endpoints look like http://host:2379, separated by commas.' });
+    // What stands before an @ may be a secret.
+    throw new FerryError('usage', `${part.includes('@') ? 'what was given' : `"${part}"`} is not an endpoint`, {
+      hint: 'Endpoints look like http://host:2379, separated by commas.',
+    });
   }
   const url = new URL(absolute);
   if (url.username !== '' || url.password !== '') {

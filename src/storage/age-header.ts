@@ -55,7 +55,10 @@ function addRecipient(encrypter: { addRecipient(recipient: string): void }, reci
   try {
     encrypter.addRecipient(recipient);
   } catch (cause) {
-    throw new FerryError('usage', `"${recipient}" is not an age recipient`, { hint: 'A recipient looks like age1…', cause });
+    throw new FerryError('usage', `${recipient.startsWith('age1') ? `"${recipient}"` : 'what was given'} is not an age recipient`, {
+      hint: 'A recipient looks like age1…',
+      cause,
+    });
   }
 }
 

@@ -1,5 +1,6 @@
 import { DateTime } from 'luxon';
 import { FerryError } from '../errors.js';
+import { shownSlip } from '../model/secrets.js';
 
 /** A stretch of the calendar, as restic's `--keep-within` has it; whole numbers from 0. */
 export interface CalendarSpan {
@@ -25,7 +26,7 @@ export function parseSpan(text: string, flag: string): CalendarSpan {
   const parts = [...text.matchAll(/(\d{1,6})([ymdh])/g)];
   const units = parts.map(([, , unit]) => unit);
   if (parts.length === 0 || parts.map(([part]) => part).join('') !== text || new Set(units).size !== units.length) {
-    throw new FerryError('usage', `${flag}: "${text}" is not a span of time`, {
+    throw new FerryError('usage', `${flag}: ${shownSlip(text)} is not a span of time`, {
       hint: 'Write it like 30d or 1y5m7d2h: years, months, days and hours.',
     });
   }

@@ -62,7 +62,7 @@ describe('usage', () => {
     for (const value of ['maybe', '']) {
       const { exit, stderr } = await etcdferry(['diff', at('a.tar'), at('a.tar'), `--ignore-noise=${value}`]);
       expect(exit).toBe(2);
-      expect(stderr).toContain(`--ignore-noise takes no value, and "${value}" was given`);
+      expect(stderr).toContain('--ignore-noise takes no value, and one was given');
     }
     expect(await etcdferry(['diff', at('a.tar'), at('a.tar'), '--ignore-noise=true', '-q=false'])).toMatchObject({ exit: 0 });
     const named = await etcdferry(['verify', at('a.tar'), '--name', 'x']);
