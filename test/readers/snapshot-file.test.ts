@@ -131,7 +131,7 @@ describe.each(V3_DATA)('the snapshot of $name', ({ name, file, all }) => {
 
   test('cut short at any 512 bytes is damaged', async () => {
     for (const end of range(0, file.length, 512)) {
-      for (const hash of ['required', 'if-there', 'unchecked'] as const) {
+      for (const hash of ['required', 'if-there'] as const) {
         const cut = file.subarray(0, end);
         if (cut.length === file.length - 32 && hash !== 'required') continue;
         const error = await failure(async () => {
