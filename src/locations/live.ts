@@ -31,11 +31,15 @@ export async function openLive(request: SourceRequest, endpoints: readonly strin
 async function openV3(request: SourceRequest, cluster: V3Cluster, run: RunContext): Promise<Source> {
   if (request.includeHidden !== undefined) throw new FerryError('usage', '--include-hidden is for v2', { hint: 'Give --api v2.' });
   if (request.via === 'snapshot') return openViaSnapshot(request, cluster, run);
-  const { selection, revision, limitRate } = request;
-  return openLiveV3(
-    { cluster, selection, ...(revision === undefined ? {} : { revision }), ...(limitRate === undefined ? {} : { limitRate }) },
-    run,
-  );
+  const { selection, revision, limitRate, allowStale } = request;
+  const options = { ...(revision === undefined ? {} : { revision }), ...(limitRate === undefined ? {} : { limitRate }) };
+  try {
+    return await openLiveV3({ cluster, selection, ...options }, run);
+  } catch (thrown) {
+    if (allowStale !== true || !(thrown instanceof FerryError) || thrown.code !== 'unreachable') throw thrown;
+    const hint = 'A read by ranges needs a leader, whatever is allowed: take what the member has with --via snapshot.';
+    throw new FerryError(thrown.code, thrown.message, { hint, cause: thrown.cause });
+  }
 }
 
 function openViaSnapshot(request: SourceRequest, cluster: V3Cluster, run: RunContext): Promise<Source> {
