@@ -104,7 +104,7 @@ export class TargetLeases {
       if (wish.kind !== 'lease' || !this.table.isReady(source) || this.table.isGranted(source)) continue;
       const other = await this.#grantOther(wish.ttl);
       this.granted++;
-      const message = 'leases got a new id, because the target has keys with theirs that the user may not write';
+      const message = 'leases got a new id: the user may not put keys with every one that the target has';
       this.notes.add('lease-shared', message, { example: `${hex(source)} became ${hex(other.id)}` });
       this.table.setTarget(source, other.id, 'ready', other.ttl);
       any = true;
