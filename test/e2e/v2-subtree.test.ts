@@ -73,22 +73,26 @@ describe('a v2 user of a subtree', () => {
     expect(await listed('two.tar')).toEqual(['/app/x/', '/app/x/y', '/app/z', '/deep/er/d']);
   });
 
-  test('restores into it, carries keys back into it, and finds nothing to do a second time', async () => {
-    const into = ['--to', target.endpoint, '--prefix', '/app/', '--json'];
+  const into = () => ['--to', target.endpoint, '--prefix', '/app/', '--json'];
+
+  test('restores into it, and nowhere else, and finds nothing to do a second time', async () => {
     expect((await backup('app:pw', 'restore.tar', '--prefix', '/app/')).exit).toBe(0);
-    const restore = ['restore', '--from', at('restore.tar'), ...into, '--user', 'app:pw'];
+    const restore = ['restore', '--from', at('restore.tar'), ...into(), '--user', 'app:pw'];
     expect(jsonOf(await etcdferryInside(restore))).toMatchObject({ written: 3, notes: [] });
     expect(jsonOf(await etcdferryInside(restore))).toMatchObject({ written: 0, equal: 3 });
-    await using keys = await EtcdServer.start(newestEtcd());
-    await keys.etcdctl('put', '/app/back/1', 'b');
-    await keys.etcdctl('put', '/app/z', '3');
-    const back = ['migrate', '--to-api', 'v2', '--from', keys.endpoint, ...into, '--to-user', 'app:pw'];
-    // The directories on the way count as nodes.
-    expect(jsonOf(await etcdferryInside(back))).toMatchObject({ written: { written: 2, equal: 2 } });
-    expect(jsonOf(await etcdferryInside(back))).toMatchObject({ written: { written: 0, equal: 4 } });
     expect((await targetRoot.send('GET', '/keys/app/theirs')).status).toBe(200);
     const elsewhere = [...restore.slice(0, 3), '--to', target.endpoint, '--user', 'app:pw', '--map', '/app/=/secret/'];
     expect((await etcdferryInside(elsewhere)).exit).toBe(10);
+  });
+
+  test('carries keys back into it', async () => {
+    await using keys = await EtcdServer.start(newestEtcd());
+    await keys.etcdctl('put', '/app/back/1', 'b');
+    await keys.etcdctl('put', '/app/theirs', 't');
+    const back = ['migrate', '--to-api', 'v2', '--from', keys.endpoint, ...into(), '--to-user', 'app:pw'];
+    // The directories on the way count as nodes.
+    expect(jsonOf(await etcdferryInside(back))).toMatchObject({ written: { written: 2, equal: 2 }, proof: { equal: 4, differing: 0 } });
+    expect(jsonOf(await etcdferryInside(back))).toMatchObject({ written: { written: 0, equal: 4 } });
   });
 
   test.each([
