@@ -35,7 +35,9 @@ export class NearestPrefixes {
   async list(): Promise<Buffer[]> {
     const { distance } = await import('fastest-levenshtein');
     const wanted = nameAt(this.#prefix, Math.max(this.#common, 0)).toString('latin1');
-    const ranked = [...this.#names].map(([text, name]) => ({ name, far: distance(wanted, text) }));
+    // Of a directory and what is in it one is enough.
+    const names = [...this.#names].filter(([text]) => !this.#names.has(`${text}/`));
+    const ranked = names.map(([text, name]) => ({ name, far: distance(wanted, text) }));
     return ranked
       .sort((a, b) => a.far - b.far || Buffer.compare(a.name, b.name))
       .slice(0, MOST_SHOWN)
