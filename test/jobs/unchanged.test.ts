@@ -45,7 +45,7 @@ async function archiveOf(day: Day): Promise<string> {
   const records = Object.entries(values).map(([key, value]) => kv(key, value));
   const startedAt = V3_INFO.startedAt + ++count * DAY;
   const content = { leases, batches: cutInto(records, 10), ...(auth === undefined ? {} : { auth }) };
-  const { bytes } = await packed({ ...content, info: { startedAt, revision: BigInt(count), ...info } });
+  const { bytes } = await packed({ ...content, info: { startedAt, revision: BigInt(10 + count), ...info } });
   const path = join(directory, `${count}.tar`);
   writeFileSync(path, bytes);
   return path;
