@@ -35,6 +35,8 @@ import { verifyCommand } from './verify.js';
 import { toolVersion } from './version.js';
 
 const WIDEST = 110;
+/** The longest that a command may take to end in order once it was stopped, in milliseconds. */
+const CLEARING_UP = 4_000;
 
 /**
  * Runs the command line.
@@ -58,9 +60,10 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
   };
   let found: string | undefined;
   try {
-    return await runCommand(argv, terminal, (command) => {
+    const work = runCommand(argv, terminal, (command) => {
       found = command;
     });
+    return await unlessOverdue(work, stop.signal);
   } catch (thrown) {
     const error = failureOf(thrown, stop.signal);
     // As `| head` means it. An archive whose reader goes away is another thing: it is lost.
@@ -69,6 +72,21 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
   } finally {
     signals.release();
   }
+}
+
+/**
+ * Waits for the command; once it was stopped, no longer than it may take to clear up: whatever it waits for then (a disk that
+ * does not answer, a plugin) may never come.
+ */
+async function unlessOverdue<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const overdue = new Promise<never>((_, reject) => {
+    const begin = (): void => {
+      timer = setTimeout(() => reject(signal.reason), CLEARING_UP);
+    };
+    signal.addEventListener('abort', begin, { once: true });
+  });
+  return Promise.race([work, overdue]).finally(() => clearTimeout(timer));
 }
 
 /** @param onFound told the name of the command, once that is known */

@@ -1,9 +1,9 @@
-import { mkdir, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FerryError } from '../errors.js';
 import type { ByteSink, ByteSource } from '../model/bytes.js';
 import { createFile, nameOfTemporary, openFile } from './file.js';
-import type { ObjectStore, StoredObject, UnfinishedObject } from './object-store.js';
+import { LARGEST_SMALL, type ObjectStore, type StoredObject, type UnfinishedObject } from './object-store.js';
 
 /** Where temporary files lie until they are finished: beside the archives there is nothing but archives. */
 const UNFINISHED = '.etcdferry/unfinished';
@@ -63,7 +63,15 @@ class DirectoryStore implements ObjectStore {
 
   async get(name: string): Promise<Buffer | undefined> {
     const path = this.#path(name);
-    return optional(() => readFile(path), path);
+    const bytes = await ifThere(openFile(path));
+    if (bytes === undefined) return undefined;
+    try {
+      if (bytes.size > LARGEST_SMALL)
+        throw new FerryError('failed', `${path} has ${bytes.size} bytes; at most ${LARGEST_SMALL} were expected`);
+      return await bytes.read(0, bytes.size);
+    } finally {
+      await bytes.close();
+    }
   }
 
   async put(name: string, bytes: Uint8Array): Promise<void> {
@@ -118,6 +126,15 @@ async function attempt<T>(path: string, action: () => Promise<T>): Promise<T> {
     return await action();
   } catch (thrown) {
     throw FerryError.from(thrown, path);
+  }
+}
+
+async function ifThere<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (thrown) {
+    if (thrown instanceof FerryError && thrown.code === 'not-found') return undefined;
+    throw thrown;
   }
 }
 

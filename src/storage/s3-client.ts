@@ -18,7 +18,7 @@ const ATTEMPTS = 4;
  * and many look-alikes refuse them or store them as data (SDK guide, "Data integrity protection"). What is
  * stored is read back and compared anyway.
  *
- * @param signal ends every request that is under way; those that begin later are for clearing up, and have three seconds
+ * @param signal ends every request that is under way; those that begin later are for clearing up, and have two and a half
  */
 export async function s3Client({ endpoint }: S3Settings, signal?: AbortSignal): Promise<S3Client> {
   const config: S3ClientConfig = {

@@ -1,9 +1,9 @@
 /** How long what is left to do after a signal (clearing up) may take, in milliseconds. */
-const GRACE = 3_000;
+const GRACE = 2_500;
 
 /**
  * Tells which signal ends a request that begins now: that of the run; once that is aborted, and what is asked can only
- * be for clearing up, one that follows three seconds after it.
+ * be for clearing up, one that follows two and a half seconds after it.
  */
 export class StopSignal {
   readonly #signal: AbortSignal | undefined;
