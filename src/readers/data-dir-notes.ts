@@ -63,7 +63,9 @@ function noteDoubts(notes: NoteBook, { tail, rules, disputes }: TailReplay): voi
     notes.add('txn-refused-when-asked', message, { lossy: true, example: shownRequest(request) });
   }
   if (tail.missesAuthChanges) {
-    const message = 'requests in the WAL know of more changes of users and roles than it holds: permissions may be wrong';
+    const message =
+      'requests in the WAL know of more changes of users and roles than there are when etcd starts again: some that it made were not ' +
+      'made again, or are not known here';
     notes.add('auth-changes-missing', message, { lossy: true });
   }
   if (disputes.length > 0) noteDisputes(notes, rules, disputes);

@@ -59,7 +59,8 @@ interface Merit {
  * @throws FerryError `failed` when it takes more memory than the base's keyspace may
  */
 export function replayTail(base: TailBase, wants: V3Wants, requests: readonly LoggedRequest[], origin: TailOrigin): TailReplay {
-  const candidates = joinAlike(rulesOf(origin.clusterVersion, origin.release), contestedJudgements(base, requests));
+  const hasAlarms = base.alarms.length > 0 || requests.some(({ operation }) => operation.kind === 'alarm');
+  const candidates = joinAlike(rulesOf(origin.clusterVersion, origin.release), contestedJudgements(base, requests, hasAlarms));
   const [only] = candidates;
   if (candidates.length === 1) return { ...finished(run(base, wants, requests, only as V3Rules), requests), disputes: [] };
   const again = (rules: V3Rules): Run => run({ ...base, keyspace: base.keyspace.copy() }, wants, requests, rules);
@@ -68,7 +69,8 @@ export function replayTail(base: TailBase, wants: V3Wants, requests: readonly Lo
   for (const rules of candidates) {
     if (rules === best.rules) continue;
     const other = again(rules);
-    if (other.tail.missesAuthChanges && !best.tail.missesAuthChanges) continue;
+    // After an alarm a member that starts again may judge otherwise than it did before, and the count proves nothing.
+    if (!hasAlarms && other.tail.missesAuthChanges && !best.tail.missesAuthChanges) continue;
     const difference = differences(best, other);
     if (difference !== undefined) disputes.push({ rules, ...difference });
   }
@@ -101,11 +103,10 @@ function bestOf(candidates: readonly { readonly rules: V3Rules; readonly merit: 
 }
 
 /** On which questions the outcome of a tail may hang; those that no two releases of a minor version answer differently may be among them. */
-function contestedJudgements(base: TailBase, requests: readonly LoggedRequest[]): Set<Judgement> {
+function contestedJudgements(base: TailBase, requests: readonly LoggedRequest[], hasAlarms: boolean): Set<Judgement> {
   const found = new Set<Judgement>();
   const operations = requests.map(({ operation }) => operation);
   const isJudged = base.auth?.enabled === true || operations.some((operation) => operation.kind === 'auth' && operation.field === 1000);
-  const hasAlarms = base.alarms.length > 0 || operations.some(({ kind }) => kind === 'alarm');
   for (const operation of operations) contest(operation, isJudged, hasAlarms, found);
   return found;
 }
