@@ -1,13 +1,19 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FerryError } from '../errors.js';
+import type { ByteSource } from '../model/bytes.js';
 import { quietRun, type RunContext } from '../model/run.js';
 import { EVERYTHING } from '../model/source.js';
+import { EtcdBackend } from '../wire/backend.js';
 import { watchMember, whileAtRest } from './at-rest.js';
+import { withFiles } from './data-dir-file.js';
 import { type DataDirLayout, findDataDir, snapDbFiles } from './data-dir-layout.js';
 import { type DataDirOptions, openDataDirV2 } from './data-dir-v2.js';
 import { openMember } from './data-dir-v3.js';
 import { holdsPut } from './snapshot-file-log.js';
+
+/** 3.5: the last that serves the v2 API. */
+const LAST_MINOR_WITH_V2 = 5;
 
 /** Which stores of a data dir hold keys. */
 export interface DataDirApis {
@@ -16,7 +22,7 @@ export interface DataDirApis {
 }
 
 /**
- * Tells which APIs a stopped member's data dir holds keys of. The v2 store is replayed for it; of v3 the
+ * Tells which APIs a stopped member's data dir holds keys of. Up to 3.5 the v2 store is replayed for it; of v3 the
  * log of changes is read up to the first that puts a key, so a keyspace whose keys were all
  * deleted since the last compaction counts as one with keys.
  *
@@ -38,10 +44,8 @@ async function apisIn(
   run: RunContext,
 ): Promise<DataDirApis> {
   const all = { ...options, location: path, selection: EVERYTHING };
-  const v2 = await openDataDirV2(path, all, { ...run, warn: () => {} });
-  await v2.close();
+  const hasNodes = !(await isWithoutV2(layout)) && (await holdsNodes(path, all, run));
   const hasDatabase = (await snapDbFiles(layout)).length > 0 || (await isThere(join(layout.snapDir, 'db')));
-  const hasNodes = (v2.info.estimatedRecords ?? 0) > 0;
   if (!hasDatabase) return { v2: hasNodes, v3: false };
   const { backend, file } = await openBeside(hasNodes, layout, all, run);
   try {
@@ -60,6 +64,23 @@ async function openBeside(v2: boolean, layout: DataDirLayout, options: DataDirOp
     if (!v2 || error.code !== 'damaged') throw error;
     throw new FerryError('damaged', error.message, { hint: 'Its v2 tree is whole: read that with --api v2.', cause: thrown });
   }
+}
+
+async function holdsNodes(path: string, options: DataDirOptions, run: RunContext): Promise<boolean> {
+  const v2 = await openDataDirV2(path, options, { ...run, warn: () => {} });
+  await v2.close();
+  return (v2.info.estimatedRecords ?? 0) > 0;
+}
+
+/** From 3.6 on etcd has no v2 store but for its members; what it keeps of one to replay may not be there. */
+async function isWithoutV2(layout: DataDirLayout): Promise<boolean> {
+  const path = join(layout.snapDir, 'db');
+  if (!(await isThere(path))) return false;
+  const read = ([file]: readonly ByteSource[]): Promise<EtcdBackend> => EtcdBackend.open(file as ByteSource);
+  // What cannot be read is told by whoever needs it.
+  const backend = await withFiles([path], read).catch(() => undefined);
+  const versions = [backend?.meta.clusterVersion, backend?.meta.storageVersion];
+  return versions.some((version) => Number(/^3\.(\d+)/.exec(version ?? '')?.[1] ?? 0) > LAST_MINOR_WITH_V2);
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -72,15 +72,15 @@ export async function snapDbFiles(layout: DataDirLayout): Promise<NamedFile[]> {
  * @throws FerryError `damaged` when one is missing
  */
 export async function walSegments(layout: DataDirLayout, after: bigint): Promise<NamedFile[]> {
-  const all = await namedFiles(layout.walDir, WAL);
-  if (all.length === 0)
-    throw new FerryError('damaged', `${layout.walDir} holds no WAL segment`, {
-      hint: 'If the member ran with --wal-dir, name that directory with --wal-dir.',
-    });
-  const from = all.findLastIndex((file) => file.index <= after);
+  const all = await walFiles(layout);
+  // A segment's index is that of its first entry.
+  const from = Math.max(
+    all.findLastIndex((file) => file.index <= after),
+    all[0]?.index === after + 1n ? 0 : -1,
+  );
   if (from < 0) {
     throw new FerryError('damaged', `the WAL in ${layout.walDir} begins at index ${all[0]?.index}, entries from ${after + 1n} are needed`, {
-      hint: 'A segment or a newer .snap file is missing.',
+      hint: 'A segment is missing, or what stands for the entries before it: a database or a .snap file.',
     });
   }
   const wanted = all.slice(from);
@@ -90,6 +90,25 @@ export async function walSegments(layout: DataDirLayout, after: bigint): Promise
       throw new FerryError('damaged', `WAL segment ${expected} is missing in ${layout.walDir}: ${file.first} follows ${expected - 1n}`);
   });
   return wanted;
+}
+
+/**
+ * The newest WAL segments, as far back as none is missing.
+ *
+ * @throws FerryError `damaged` when there is none
+ */
+export async function newestWalSegments(layout: DataDirLayout): Promise<NamedFile[]> {
+  const all = await walFiles(layout);
+  const from = all.findLastIndex((file, i) => file.first !== (all[i - 1]?.first ?? -1n) + 1n);
+  return all.slice(from);
+}
+
+async function walFiles(layout: DataDirLayout): Promise<NamedFile[]> {
+  const all = await namedFiles(layout.walDir, WAL);
+  if (all.length > 0) return all;
+  throw new FerryError('damaged', `${layout.walDir} holds no WAL segment`, {
+    hint: 'If the member ran with --wal-dir, name that directory with --wal-dir.',
+  });
 }
 
 /** Every file of the member that a running etcd could hold. */

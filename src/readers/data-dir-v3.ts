@@ -4,18 +4,19 @@ import { FerryError } from '../errors.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { delegate, type Source } from '../model/source.js';
-import { type ReplayReport, replayLog, tooLarge } from '../replay/raft-log.js';
+import { type ReplayReport, replayLog, snapshotsInLog, tooLarge } from '../replay/raft-log.js';
 import { TailedBackend } from '../replay/v3-backend.js';
 import { readTailBase } from '../replay/v3-base.js';
 import { type LoggedRequest, replayTail } from '../replay/v3-replay.js';
 import { V3Wants } from '../replay/v3-wants.js';
 import { type BackendView, EtcdBackend } from '../wire/backend.js';
+import { readVoters } from '../wire/backend-members.js';
 import { ENTRY_NORMAL, type RaftEntry, type SnapshotMetadata } from '../wire/raft.js';
 import { decodeV3Request } from '../wire/raft-v3.js';
 import { openSnap } from '../wire/snap.js';
 import { watchMember, whileAtRest } from './at-rest.js';
 import { DataDirFile, withFiles } from './data-dir-file.js';
-import { type DataDirLayout, findDataDir, snapDbFiles, snapFiles, walSegments } from './data-dir-layout.js';
+import { type DataDirLayout, findDataDir, newestWalSegments, snapDbFiles, snapFiles, walSegments } from './data-dir-layout.js';
 import { noteEndOfLog, noteTail } from './data-dir-notes.js';
 import { type DataDirOptions, DEFAULT_MAX_MEMORY } from './data-dir-v2.js';
 import { openBackend, type SnapshotFileOptions } from './snapshot-file.js';
@@ -76,10 +77,10 @@ export async function openDataDirV3(path: string, options: DataDirV3Options, run
  */
 export async function openMember(layout: DataDirLayout, options: DataDirOptions, run: RunContext): Promise<MemberBackend> {
   const notes = new NoteBook();
-  const start = await newestSnap(layout, notes);
-  const { file, base } = await openDatabase(layout, start);
+  const snap = await newestSnapshot(layout, notes, run.signal);
+  const { file, base } = await openDatabase(layout, snap);
   try {
-    const { requests, report, clusterVersion } = await readTail(layout, start, base.meta.consistentIndex ?? 0n, options, run);
+    const { requests, report, clusterVersion } = await readTail(layout, await startOf(base, snap), options, run);
     noteEndOfLog(notes, report, options.includeUncommitted === true);
     if (requests.length === 0) return { backend: base, file, report, notes };
     const wants = new V3Wants();
@@ -101,7 +102,39 @@ function memberSource(source: Source, { metadata }: ReplayReport, holdsKeys: boo
   return { ...delegate(source), info: { ...source.info, ...metadata, ...(holdsKeys ? {} : { estimatedRecords: 0 }) } };
 }
 
-/** The newest `.snap` file that is whole: the WAL is read from its place on. */
+/** Where the log is to be read from: what comes before is in the database. */
+interface LogStart {
+  readonly start: SnapshotMetadata;
+  /** Index of the place that the start's voters are of. */
+  readonly votersAt: bigint;
+}
+
+/**
+ * The place that a database stands at. A `.snap` file is not needed for it: etcd 3.7 does not read them, and later ones do not write
+ * them. Only of the database of an old etcd the voters may have to come from there.
+ */
+async function startOf(base: EtcdBackend, snap: SnapshotMetadata): Promise<LogStart> {
+  const { consistentIndex = 0n, term = 0n } = base.meta;
+  // A database that was received with a snapshot may have been written last before the snapshot's own place.
+  const index = consistentIndex < snap.index ? snap.index : consistentIndex;
+  const voters = await readVoters(base.bolt);
+  const start = { index, term: index === snap.index ? snap.term : index === consistentIndex ? term : 0n };
+  if (voters !== undefined && consistentIndex >= snap.index) return { start: { ...start, voters }, votersAt: index };
+  return { start: { ...start, voters: snap.voters }, votersAt: snap.index };
+}
+
+/** The newest place that a `.snap` file stands for, or a database that was received from a leader and that the WAL tells of. */
+async function newestSnapshot(layout: DataDirLayout, notes: NoteBook, signal: AbortSignal): Promise<SnapshotMetadata> {
+  const snap = await newestSnap(layout, notes);
+  const received = (await snapDbFiles(layout)).filter(({ index }) => index > snap.index);
+  // One that the WAL does not tell of was received, and nothing more: etcd does not use it either.
+  if (received.length === 0) return snap;
+  const paths = (await newestWalSegments(layout)).map((file) => file.path);
+  const told = await withFiles(paths, (segments) => snapshotsInLog(segments, signal));
+  return told.findLast(({ index }) => received.some((file) => file.index === index)) ?? snap;
+}
+
+/** The newest `.snap` file that is whole; index 0n where there is none. */
 async function newestSnap(layout: DataDirLayout, notes: NoteBook): Promise<SnapshotMetadata> {
   for (const { path } of await snapFiles(layout)) {
     try {
@@ -109,7 +142,7 @@ async function newestSnap(layout: DataDirLayout, notes: NoteBook): Promise<Snaps
     } catch (thrown) {
       const error = FerryError.from(thrown);
       if (error.code !== 'damaged') throw error;
-      notes.add('snap-damaged', 'damaged .snap files; more of the WAL was read instead', { example: error.message });
+      notes.add('snap-damaged', 'damaged .snap files; the database and the WAL tell all without them', { example: error.message });
     }
   }
   return { index: 0n, term: 0n, voters: [] };
@@ -139,7 +172,7 @@ async function openDatabase(layout: DataDirLayout, start: SnapshotMetadata): Pro
       throw thrown;
     }
   }
-  throw new FerryError('damaged', `${path} ends at raft index ${found}, but the newest .snap file stands for ${start.index}`, {
+  throw new FerryError('damaged', `${path} ends at raft index ${found}, but the newest snapshot stands for ${start.index}`, {
     hint: 'The database that belongs to it (.snap.db) is missing: read another member.',
   });
 }
@@ -152,19 +185,13 @@ interface Tail {
 }
 
 /** What the WAL holds for the v3 store after the index the database stands at. */
-async function readTail(
-  layout: DataDirLayout,
-  start: SnapshotMetadata,
-  consistentIndex: bigint,
-  options: DataDirOptions,
-  run: RunContext,
-): Promise<Tail> {
+async function readTail(layout: DataDirLayout, { start, votersAt }: LogStart, options: DataDirOptions, run: RunContext): Promise<Tail> {
   const maxMemory = options.maxMemory ?? DEFAULT_MAX_MEMORY;
   const requests: LoggedRequest[] = [];
   let clusterVersion: string | undefined;
   let bytes = 0;
   const take = (entry: RaftEntry): void => {
-    if (entry.index <= consistentIndex || entry.type !== ENTRY_NORMAL || entry.data.length === 0) return;
+    if (entry.type !== ENTRY_NORMAL || entry.data.length === 0) return;
     // A copy: the entry shares a megabyte with others.
     const request = decodeV3Request(Buffer.from(entry.data));
     const { operation } = request;
@@ -174,16 +201,24 @@ async function readTail(
     bytes += entry.data.length;
     if (bytes > maxMemory) throw tooLarge(maxMemory);
   };
-  const paths = (await walSegments(layout, start.index)).map((file) => file.path);
+  const known = votersAt === start.index || (await reachesBackTo(layout, votersAt));
+  const paths = (await walSegments(layout, known ? votersAt : start.index)).map((file) => file.path);
   const replay = {
-    start,
-    committed: consistentIndex,
+    start: known ? start : { ...start, voters: [] },
+    votersAt,
     maxPendingBytes: maxMemory,
     includeUncommitted: options.includeUncommitted ?? false,
     signal: run.signal,
   };
   const report = await withFiles(paths, (segments) => replayLog(segments, replay, take));
   return { requests, report, clusterVersion };
+}
+
+async function reachesBackTo(layout: DataDirLayout, index: bigint): Promise<boolean> {
+  return walSegments(layout, index).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -3,7 +3,6 @@ import type { ByteSource } from '../model/bytes.js';
 import {
   CONF_ADD_NODE,
   CONF_REMOVE_NODE,
-  type ConfChange,
   decodeConfChange,
   decodeEntry,
   decodeHardState,
@@ -17,10 +16,10 @@ import {
 import { type TornTail, WAL_ENTRY, WAL_METADATA, WAL_SNAPSHOT, WAL_STATE, WalReader, type WalRecord } from '../wire/wal.js';
 
 export interface ReplayOptions {
-  /** Entries up to this place are in the state already. */
+  /** Entries up to this place are in the state already; its term is 0n where it is not known. */
   readonly start: SnapshotMetadata;
-  /** Index up to which entries are known to be committed from elsewhere: a database has applied them. */
-  readonly committed?: bigint;
+  /** Where the start's voters are of an earlier place: changes of the membership after it, up to the start, are taken from the log. */
+  readonly votersAt?: bigint;
   /** Also apply what stands in the log after the commit index. */
   readonly includeUncommitted?: boolean;
   /** Most bytes of entries to hold while it is not known whether they are committed. */
@@ -73,6 +72,25 @@ export async function replayLog(
   return { ...log.finish(), tornTail: reader.tornTail };
 }
 
+/**
+ * The places that a log says a snapshot was taken of or received for, as far as they are committed (etcd server/storage/wal/wal.go,
+ * ValidSnapshotEntries): what etcd 3.7 begins with when it starts.
+ *
+ * @throws FerryError `damaged` when a record does not parse
+ */
+export async function snapshotsInLog(segments: readonly ByteSource[], signal?: AbortSignal): Promise<SnapshotMetadata[]> {
+  const found: SnapshotMetadata[] = [];
+  let committed = 0n;
+  for await (const run of new WalReader(segments).records()) {
+    signal?.throwIfAborted();
+    for (const { type, data } of run) {
+      if (type === WAL_SNAPSHOT) found.push(decodeWalSnapshot(data));
+      if (type === WAL_STATE) committed = decodeHardState(data).commit;
+    }
+  }
+  return found.filter(({ index }) => index <= committed);
+}
+
 class Log {
   readonly #start: SnapshotMetadata;
   readonly #options: ReplayOptions;
@@ -117,10 +135,10 @@ class Log {
         return;
       case WAL_SNAPSHOT: {
         const { index, term } = decodeWalSnapshot(record.data);
-        if (index !== this.#start.index || term === this.#start.term) return;
+        if (index !== this.#start.index || term === this.#start.term || this.#start.term === 0n) return;
         throw new FerryError(
           'damaged',
-          `the WAL has a snapshot at index ${index} of term ${term}, the .snap file is of term ${this.#start.term}`,
+          `the WAL has a snapshot at index ${index} of term ${term}, the state is of term ${this.#start.term}`,
         );
       }
       default:
@@ -129,7 +147,10 @@ class Log {
   }
 
   #entry(entry: RaftEntry): void {
-    if (entry.index <= this.#start.index) return;
+    if (entry.index <= this.#start.index) {
+      if (entry.index > (this.#options.votersAt ?? this.#start.index)) this.#changeVotersBy(entry);
+      return;
+    }
     if (entry.index <= this.#done) {
       throw new FerryError('damaged', `the WAL replaces entry ${entry.index}, though ${this.#done} was committed before`);
     }
@@ -137,7 +158,7 @@ class Log {
     if (at > BigInt(this.#pending.length)) {
       const expected = this.#done + BigInt(this.#pending.length) + 1n;
       throw new FerryError('damaged', `the WAL goes from entry ${expected - 1n} to ${entry.index}: entry ${expected} is missing`, {
-        hint: 'A newer .snap file that stood for the missing ones may be damaged or gone.',
+        hint: 'What stood for the missing ones, a database or a .snap file, may be older than this WAL.',
       });
     }
     for (const dropped of this.#pending.splice(Number(at))) this.#pendingBytes -= ENTRY_OVERHEAD + dropped.data.length;
@@ -156,7 +177,7 @@ class Log {
     if (count === 0) return;
     for (const entry of this.#pending.splice(0, count)) {
       this.#pendingBytes -= ENTRY_OVERHEAD + entry.data.length;
-      if (entry.type === ENTRY_CONF_CHANGE) this.#changeVoters(decodeConfChange(entry.data));
+      this.#changeVotersBy(entry);
       this.#apply(entry);
       this.#done = entry.index;
       this.#lastTerm = entry.term;
@@ -165,16 +186,16 @@ class Log {
   }
 
   /** A change that etcd refused may count here: then more seem to vote than do, and less seems committed. */
-  #changeVoters({ type, nodeId }: ConfChange): void {
+  #changeVotersBy(entry: RaftEntry): void {
+    if (entry.type !== ENTRY_CONF_CHANGE) return;
+    const { type, nodeId } = decodeConfChange(entry.data);
     if (type === CONF_ADD_NODE) this.#voters.add(nodeId);
     else if (type === CONF_REMOVE_NODE) this.#voters.delete(nodeId);
   }
 
   finish(): Omit<ReplayReport, 'tornTail'> {
+    this.#applyUpTo(this.#commit);
     const lastIndex = this.#done + BigInt(this.#pending.length);
-    // What is known from elsewhere the log need not have.
-    const { committed = 0n } = this.#options;
-    if (committed > this.#commit) this.#applyUpTo(committed);
     if (this.#commit > lastIndex) {
       throw new FerryError('damaged', `the WAL says that entry ${this.#commit} is committed, but ends with entry ${lastIndex}`);
     }

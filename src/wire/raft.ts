@@ -31,13 +31,9 @@ export interface WalMetadata {
 }
 
 /** A place in the log that a snapshot stands for. */
-export interface SnapshotPoint {
+export interface SnapshotMetadata {
   readonly index: bigint;
   readonly term: bigint;
-}
-
-/** What a `.snap` file's state is the outcome of. */
-export interface SnapshotMetadata extends SnapshotPoint {
   /** Members with a vote at that place. */
   readonly voters: readonly bigint[];
 }
@@ -85,18 +81,23 @@ export function decodeWalMetadata(bytes: Buffer): WalMetadata {
   return { memberId, clusterId };
 }
 
-/** Decodes a walpb.Snapshot. @throws FerryError `damaged` when it does not parse */
-export function decodeWalSnapshot(bytes: Buffer): SnapshotPoint {
+/** Decodes a walpb.Snapshot; its voters are there since 3.5. @throws FerryError `damaged` when it does not parse */
+export function decodeWalSnapshot(bytes: Buffer): SnapshotMetadata {
   const [index, term] = threeNumbers(bytes);
-  return { index, term };
+  return { index, term, voters: votersIn(bytes, 0x1a) };
 }
 
 /** Decodes a raftpb.SnapshotMetadata. @throws FerryError `damaged` when it does not parse */
 export function decodeSnapshotMetadata(bytes: Buffer): SnapshotMetadata {
   const [, index, term] = threeNumbers(bytes);
+  return { index, term, voters: votersIn(bytes, 0x0a) };
+}
+
+/** The voters of a raftpb.ConfState that stands under a tag. */
+function votersIn(bytes: Buffer, tag: number): bigint[] {
   const voters: bigint[] = [];
-  eachField(bytes, (tag, c) => {
-    if (tag !== 0x0a) return false;
+  eachField(bytes, (found, c) => {
+    if (found !== tag) return false;
     eachField(readBytes(c), (inner, confState) => {
       if (inner !== 0x08) return false;
       voters.push(readVarint64(confState));
@@ -104,7 +105,7 @@ export function decodeSnapshotMetadata(bytes: Buffer): SnapshotMetadata {
     });
     return true;
   });
-  return { index, term, voters };
+  return voters;
 }
 
 /** Decodes a raftpb.ConfChange. @throws FerryError `damaged` when it does not parse */

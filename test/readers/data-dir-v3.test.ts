@@ -11,11 +11,14 @@ import { dataDirApis } from '../../src/readers/data-dir-apis.js';
 import { looksLikeDataDir } from '../../src/readers/data-dir-layout.js';
 import { openDataDirV3 } from '../../src/readers/data-dir-v3.js';
 import { decodeKeyValue } from '../../src/wire/keyvalue.js';
+import { decodeEntry } from '../../src/wire/raft.js';
+import { WAL_ENTRY, WAL_METADATA, WAL_STATE, WalReader } from '../../src/wire/wal.js';
 import { EtcdServer, etcdVersions } from '../support/etcd.js';
 import { commit, LAZY, restarted } from '../support/tail.js';
 import { UnpackedDataDir } from '../support/v2-data.js';
 import { numbers } from '../support/v2-workload.js';
 import { answerLines, base64, keyspaceOf, keyValueLine, type RangeAnswer, V3Workload, v3 } from '../support/v3-workload.js';
+import { bytesSource, WalWriter } from '../support/wal.js';
 
 function open(path: string, options: Partial<Parameters<typeof openDataDirV3>[1]> = {}): Promise<Source> {
   return openDataDirV3(path, { location: path, selection: EVERYTHING, tmpDir: tmpdir(), ...options }, quietRun());
@@ -216,6 +219,66 @@ describe.each(etcdVersions())('the data dir of a killed etcd $version', (etcd) =
       code: 'failed',
       hint: expect.stringContaining('--max-memory'),
     });
+  });
+});
+
+/** Puts what a WAL of one segment holds into two; the second begins after an entry. @returns their paths */
+async function splitWal(dataDir: string, after: bigint): Promise<[string, string]> {
+  const dir = join(dataDir, 'member/wal');
+  const [whole = ''] = readdirSync(dir).filter((name) => name.endsWith('.wal'));
+  const writer = new WalWriter();
+  let [first, index, metadata, state]: [Buffer | undefined, bigint, Buffer, Buffer] = [undefined, 0n, Buffer.alloc(0), Buffer.alloc(0)];
+  for await (const run of new WalReader([bytesSource(readFileSync(join(dir, whole)))]).records()) {
+    for (const { type, data } of run) {
+      if (type === WAL_METADATA) metadata = Buffer.from(data);
+      if (type === WAL_STATE) state = Buffer.from(data);
+      if (type === WAL_ENTRY) index = decodeEntry(data).index;
+      if (first === undefined && index > after) {
+        first = writer.cut();
+        writer.record(WAL_METADATA, metadata).record(WAL_STATE, state);
+      }
+      writer.record(type, data);
+    }
+  }
+  const paths: [string, string] = [
+    join(dir, whole),
+    join(dir, `${'1'.padStart(16, '0')}-${(after + 1n).toString(16).padStart(16, '0')}.wal`),
+  ];
+  writeFileSync(paths[0], first ?? '');
+  writeFileSync(paths[1], writer.cut());
+  return paths;
+}
+
+describe.each(etcdVersions())('a data dir of etcd $version without .snap files', (etcd) => {
+  test('is read from the place of its database on, and a log that begins later is damaged', async () => {
+    await using server = await EtcdServer.start(etcd, { args: ['--snapshot-count', '10'] });
+    for (let i = 0; i < 30; i++) await v3(server.endpoint, 'kv/put', { key: base64(`before ${i % 7}`), value: base64(`${i}`) });
+    await server.kill();
+    await using again = await EtcdServer.start(etcd, { args: LAZY, dataDir: server.dataDir });
+    for (let i = 0; i < 5; i++) await v3(again.endpoint, 'kv/put', { key: base64(`after ${i}`), value: '' });
+    const truth = await keyspaceOf(again.endpoint);
+    await again.kill('SIGKILL');
+
+    const snap = join(server.dataDir, 'member/snap');
+    const files = readdirSync(snap).filter((name) => name.endsWith('.snap'));
+    expect(files.length).toBeGreaterThan(0);
+    for (const name of files) rmSync(join(snap, name));
+    // What comes before the database's place etcd may have removed.
+    const [first, second] = await splitWal(server.dataDir, 25n);
+    rmSync(first);
+    const source = await open(server.dataDir);
+    expect(source.info.revision).toBe(truth.revision);
+    expect(await linesOf(source)).toEqual(truth.lines);
+    expect(source.notes.lossy).toBe(false);
+    await source.close();
+    if (!/^3\.[45]$/.test(etcd.minor)) expect(await dataDirApis(server.dataDir)).toEqual({ v2: false, v3: true });
+
+    const bytes = readFileSync(second);
+    bytes[bytes.lastIndexOf('after 4')] = 0x23;
+    writeFileSync(second, bytes);
+    await expect(open(server.dataDir)).rejects.toMatchObject({ code: 'damaged', message: expect.stringMatching(/CRC/) });
+    renameSync(second, second.replace(/-.{16}\.wal$/, `-${'1000'.padStart(16, '0')}.wal`));
+    await expect(open(server.dataDir)).rejects.toMatchObject({ code: 'damaged', message: expect.stringMatching(/begins at index 4096/) });
   });
 });
 

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import type { FerryError } from '../../src/errors.js';
-import { type ReplayOptions, type ReplayReport, replayLog } from '../../src/replay/raft-log.js';
+import { type ReplayOptions, type ReplayReport, replayLog, snapshotsInLog } from '../../src/replay/raft-log.js';
 import { encodeFields } from '../../src/wire/fields.js';
+import type { SnapshotMetadata } from '../../src/wire/raft.js';
 import { bytesSource, WalWriter } from '../support/wal.js';
 
 const START = { index: 0n, term: 0n, voters: [] };
@@ -93,8 +94,40 @@ test('in a cluster with one voter all that was written is committed, up to a cha
   expect((await replay([left.cut()], { start: { ...start, voters: [7n, 8n] } })).report).toMatchObject({ commit: 6n, uncommitted: 0 });
 });
 
-test('what a database has applied is committed, whatever the log says', async () => {
+test('what a database holds is committed, whatever the log says, and need not be in the log', async () => {
   const segments = [log().entry(1n, 1n, data('a')).entry(2n, 1n, data('b')).entry(3n, 1n, data('c')).state(1n, 1n).cut()];
-  expect((await replay(segments, { committed: 2n })).report).toMatchObject({ commit: 2n, applied: 2, uncommitted: 1 });
-  expect((await replay(segments, { committed: 9n })).report).toMatchObject({ commit: 3n, uncommitted: 0 });
+  const start = (index: bigint): SnapshotMetadata => ({ index, term: 0n, voters: [] });
+  expect((await replay(segments, { start: start(2n) })).report).toMatchObject({ commit: 2n, applied: 0, uncommitted: 1 });
+  expect((await replay(segments, { start: start(9n) })).report).toMatchObject({ commit: 9n, lastIndex: 9n, uncommitted: 0 });
+  // A snapshot that was received stands for the entries that are not there.
+  const gap = [log().entry(1n, 1n, data('a')).snapshot(7n, 2n).state(2n, 8n).entry(8n, 2n, data('h')).cut()];
+  expect((await replay(gap, { start: start(7n) })).applied).toEqual(['8:h']);
+  expect(await codeOf(gap, { start: start(6n) })).toBe('damaged');
+  expect(await codeOf(gap, { start: { ...start(7n), term: 3n } })).toBe('damaged');
+});
+
+test('the voters of a place before the start are changed by what the log holds in between', async () => {
+  const joins = (id: bigint): Buffer =>
+    encodeFields([
+      [0x10, 0n],
+      [0x18, id],
+    ]);
+  const segments = [log().entry(1n, 1n, joins(7n), 1).entry(2n, 1n, joins(8n), 1).entry(3n, 1n, data('c')).state(1n, 2n).cut()];
+  const start = { index: 2n, term: 1n, voters: [7n] };
+  expect((await replay(segments, { start })).report.uncommitted).toBe(0);
+  expect((await replay(segments, { start, votersAt: 1n })).report.uncommitted).toBe(1);
+});
+
+test('a log tells which snapshots were taken or received, as far as they are committed', async () => {
+  const told = encodeFields([
+    [0x08, 5n],
+    [0x10, 2n],
+    [0x1a, encodeFields([[0x08, 7n]])],
+  ]);
+  const writer = log().entry(1n, 1n, data('a')).record(5, told).snapshot(9n, 2n).state(2n, 6n);
+  const found = await snapshotsInLog([bytesSource(writer.cut())]);
+  expect(found).toEqual([
+    { index: 0n, term: 0n, voters: [] },
+    { index: 5n, term: 2n, voters: [7n] },
+  ]);
 });
