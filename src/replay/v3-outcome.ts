@@ -14,8 +14,8 @@ export interface OutcomeDifference {
 
 interface Outcome {
   readonly tail: V3Tail;
-  /** Number of requests applied. */
-  readonly applied: number;
+  /** Index in the log of the entry that kills etcd. */
+  readonly fatalIndex: bigint | undefined;
 }
 
 /** @returns undefined where both are the same, revision for revision */
@@ -25,7 +25,8 @@ export function differences(one: Outcome, other: Outcome): OutcomeDifference | u
   const { keys, shifted } = isSame ? { keys: [], shifted: [] } : keyDifferences(changes, otherChanges);
   const others = [...authDifferences(one.tail, other.tail), ...leaseDifferences(one.tail, other.tail)];
   if (one.tail.compactRevision !== other.tail.compactRevision) others.push('the revision up to which is compacted');
-  if (isSame && others.length === 0 && one.applied === other.applied) return undefined;
+  if (one.fatalIndex !== other.fatalIndex) others.push(`whether etcd dies of entry ${one.fatalIndex ?? other.fatalIndex}`);
+  if (isSame && others.length === 0) return undefined;
   return { keys, shifted, others };
 }
 

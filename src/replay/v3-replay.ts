@@ -38,6 +38,7 @@ interface Run {
   readonly rules: V3Rules;
   readonly tail: V3Tail;
   readonly applied: number;
+  readonly fatalIndex: bigint | undefined;
 }
 
 /** What decides between runs. */
@@ -88,7 +89,7 @@ function run(base: TailBase, wants: V3Wants, requests: readonly LoggedRequest[],
     if (!tail.apply(request)) break;
     applied++;
   }
-  return { rules, tail, applied };
+  return { rules, tail, applied, fatalIndex: requests[applied]?.index };
 }
 
 function meritOf({ tail }: Run): Merit {

@@ -14,7 +14,7 @@ import { EtcdServer, etcdVersions } from '../support/etcd.js';
 import { LAZY, restarted } from '../support/tail.js';
 import { jwtFlags, TailWorkload } from '../support/tail-workload.js';
 import { numbers } from '../support/v2-workload.js';
-import { keyspaceOf, keyValueLine, v3 } from '../support/v3-workload.js';
+import { base64, keyspaceOf, keyValueLine, v3 } from '../support/v3-workload.js';
 
 /** `TAIL_SEED` chooses the first seed, `TAIL_MINUTES` how long each version is tried in a soak, `TAIL_ETCD=regex` some of the versions. */
 const SEED = Number(process.env.TAIL_SEED ?? 1);
@@ -121,7 +121,51 @@ async function round(etcd: (typeof VERSIONS)[number], seed: number): Promise<str
   }
 }
 
+type Call = readonly [method: string, body: Record<string, unknown>];
+
+const DELETE_FROM_A = { request_delete_range: { key: base64('a'), range_end: base64('\0') } };
+/** What etcd dies of, and again at each start; by the versions that do. */
+const KILLERS: readonly { readonly minors: RegExp; readonly call: Call; readonly named: RegExp }[] = [
+  {
+    minors: /^3\.[4567]$/,
+    call: [
+      'kv/txn',
+      { success: [{ request_txn: { success: [DELETE_FROM_A] } }, { request_put: { key: base64('a'), ignore_lease: true } }] },
+    ],
+    named: /^entry \d+: txn of "a", "a"$/,
+  },
+  {
+    minors: /^3\.[45]$/,
+    call: ['kv/txn', { success: [{ request_txn: { success: [{ request_range: { key: base64('a'), sort_target: 99 } }] } }] }],
+    named: /^entry \d+: txn$/,
+  },
+  { minors: /^3\.5$/, call: ['maintenance/alarm', { action: 'ACTIVATE', memberID: '1', alarm: 99 }], named: /^entry \d+: alarm$/ },
+  // Not all of 3.4 do.
+  { minors: /^3\.4$/, call: ['auth/role/grant', { name: 'r' }], named: /^whether etcd dies of entry \d+$/ },
+];
+
 describe.each(VERSIONS)('the tail of the WAL of a killed etcd $version', (etcd) => {
+  test('ends before an entry that kills etcd, which is named', async () => {
+    for (const { call, named } of KILLERS.filter(({ minors }) => minors.test(etcd.minor))) {
+      await using server = await EtcdServer.start(etcd, { args: LAZY });
+      for (const key of ['a', 'b']) await v3(server.endpoint, 'kv/put', { key: base64(key), value: base64(key) });
+      await v3(server.endpoint, 'auth/role/add', { name: 'r' });
+      const { lines, revision } = await keyspaceOf(server.endpoint);
+      const dead = new Promise((resolve) => server.process.once('exit', resolve));
+      await v3(server.endpoint, ...call).catch(() => undefined);
+      await dead;
+      // It does not come back from it either.
+      await expect(restarted(server, [], async () => {})).rejects.toThrow(/ended/);
+
+      const { notes, ...read } = await readDataDir(server.dataDir);
+      expect(read).toMatchObject({ lines, revision });
+      expect(notes.find(({ code }) => /^(wal-entry-kills-etcd|depends-on-patch-release)$/.test(code))).toMatchObject({
+        lossy: true,
+        examples: [expect.stringMatching(named)],
+      });
+    }
+  });
+
   test('comes to what the same etcd makes of it, and what hangs on the release is named', { timeout: (MINUTES + 2) * 60_000 }, async () => {
     const end = Date.now() + MINUTES * 60_000;
     const counts = new Map<string, number>();
