@@ -66,7 +66,9 @@ export class TargetRecords {
 
   /** Reads all records, also those to be left alone in the target; every batch has at least one. */
   async *readAll(): AsyncGenerator<Columns> {
-    const renamed = this.#reordered ? mergePieces(() => this.#selected(), this.#mapping) : mapRecords(this.#selected(), this.#mapping);
+    // Those to be left alone may be out of order where the others are not.
+    const merges = this.#reordered || (this.#leftAlone.count > 0 && !this.#mapping.identity);
+    const renamed = merges ? mergePieces(() => this.#selected(), this.#mapping) : mapRecords(this.#selected(), this.#mapping);
     for await (const batch of renamed) if (batch.count > 0) yield columnsOf(batch);
   }
 
