@@ -1,8 +1,6 @@
 const MILLISECOND = 1_000_000n;
 /** Clocks no further apart than this count as one, in milliseconds: much of it may be the way of an answer. */
 const NEAR = 2_000;
-/** A server writes the Date of an answer before its first byte: no longer ago than this, in milliseconds. */
-const DATE_AGE = 1_000;
 /** What was found once stands while new answers contradict it by no more than this, in milliseconds. */
 const STEADY = 1_000;
 
@@ -33,7 +31,7 @@ export class ServerClock {
   seeDate(date: string | undefined, { sentAt, receivedAt }: AnswerTimes): void {
     const time = date === undefined ? Number.NaN : Date.parse(date);
     if (Number.isNaN(time)) return;
-    const range = { low: time - receivedAt, high: time + 1000 - Math.max(sentAt, receivedAt - DATE_AGE) };
+    const range = { low: time - receivedAt, high: time + 1000 - sentAt };
     // Something between may put its own date on answers; what etcd says itself counts more.
     if (!this.#fromNodes || overlap(this.#range, range)) this.#narrow(range);
   }

@@ -55,6 +55,7 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
   const startedAt = (options.now ?? Date.now)();
   const selects = (path: Buffer): boolean => isSelected(path, selection);
   const request = { cluster, selection, selects, tmpDir: options.tmpDir ?? tmpdir(), now: startedAt };
+  const version = versionMeanwhile(cluster, run);
   const trees: ReadTree[] = await readChosen(options, request, run);
   try {
     for (const path of await hiddenToRead(options, trees, run)) trees.push(await readHidden({ ...request, path }, run));
@@ -62,7 +63,7 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
     const isEmpty = trees.every(({ spool }) => spool.count === 0);
     trees.push(...(await readAbove({ ...request, path: Buffer.alloc(0) }, trees, run)));
     const { index, clusterId } = trees[0] as ReadTree;
-    const serverVersion = await cluster.version(run.signal).catch(() => undefined);
+    const serverVersion = await version;
     const estimatedRecords = trees.reduce((sum, { spool }) => sum + spool.count, 0);
     const info = { ...infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection }), estimatedRecords };
     const source = {
@@ -76,6 +77,11 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
     await closeTrees(trees);
     throw thrown;
   }
+}
+
+/** Asked for beside the tree, since an answer that comes at once tells the server's clock best. */
+function versionMeanwhile(cluster: V2Cluster, run: RunContext): Promise<string | undefined> {
+  return cluster.version(run.signal).catch(() => undefined);
 }
 
 /** The directories that hold what was chosen, or what lies at the path given. */
@@ -137,6 +143,7 @@ export async function streamLiveV2(
   const [path = Buffer.alloc(0)] = directoriesOf(selection);
   const selects = (each: Buffer): boolean => isSelected(each, selection);
   const request = { cluster, path, isDirectory: true, selection, selects, tmpDir, now: startedAt };
+  const version = versionMeanwhile(cluster, run);
   const stream = await streamTree(request, run);
   const above: ReadTree[] = [];
   const close = async (): Promise<void> => {
@@ -148,7 +155,7 @@ export async function streamLiveV2(
     above.push(...(await readAbove(request, [stream], run)));
     for (const tree of above) notes.merge(tree.notes.list());
     await noteHidden(cluster, { selection, read: [path] }, notes, run);
-    const serverVersion = await cluster.version(run.signal).catch(() => undefined);
+    const serverVersion = await version;
     return {
       info: infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection }),
       notes,

@@ -42,6 +42,23 @@ describe("a server's clock", () => {
     );
   });
 
+  test('is known as well from an answer that took long, once a quick one was seen', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 3200, max: 10_000_000 }),
+        fc.boolean(),
+        fc.integer({ min: 1000, max: 60_000 }),
+        (apart, ahead, build) => {
+          const offset = ahead ? apart : -apart;
+          const clock = new ServerClock();
+          answer(clock, offset, { time: NOW - build });
+          const [expiration, ttl] = nodeOf(offset, 100_000);
+          expect(error(answer(clock, offset, { build }).endOf(expiration, ttl), 100_000)).toBeLessThanOrEqual(600);
+        },
+      ),
+    );
+  });
+
   test('is told by nodes where no date is, or somebody else has written it', () => {
     const [expiration, ttl] = nodeOf(-3_600_000, 1_800_000);
     for (const dateOffset of [undefined, 0, 7_200_000]) {
