@@ -200,6 +200,23 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('the tree of
     expect(source.notes.list()).toMatchObject([{ code: 'path-not-utf8', count: 4, lossy: true }]);
   });
 
+  test('counts of such nodes those only that the selection may have held, as far as their paths are known', async () => {
+    await client.put('/known/x%FFy', 'x');
+    await client.put('/known/in/z%FE/below', 'x');
+    const counted = async (prefixes: string[], excluded: string[] = []): Promise<number> => {
+      const selection = { prefixes: prefixes.map((p) => Buffer.from(p)), excludePrefixes: excluded.map((p) => Buffer.from(p)) };
+      const { source } = await read({ path: '/known', selection });
+      return source.notes.list().find(({ code }) => code === 'path-not-utf8')?.count ?? 0;
+    };
+    expect(await counted(['/known/'])).toBe(3);
+    expect(await counted(['/known/in/'])).toBe(2);
+    expect(await counted(['/known/x'])).toBe(1);
+    // What follows the known part is no character at all.
+    expect(await counted(['/known/xy', '/known/in/za', '/known/other/'])).toBe(0);
+    expect(await counted(['/known/'], ['/known/in/'])).toBe(1);
+    expect(await counted(['/known/'], ['/known/in/z', '/known/x'])).toBe(0);
+  });
+
   test('is refused in a line when the path is not there, or is none', async () => {
     expect(await failure(read({ path: '/nowhere' }))).toMatchObject({ code: 'not-found', message: expect.stringContaining('(/nowhere)') });
     expect(await failure(read({ includeHidden: ['/_nowhere'] }))).toMatchObject({ code: 'not-found' });

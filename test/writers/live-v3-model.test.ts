@@ -27,7 +27,7 @@ type Situation = typeof situation extends fc.Arbitrary<infer T> ? T : never;
 
 /** What the target should have afterwards; undefined when nothing may be written. */
 function expected(
-  { source, there, onConflict, removeExtras }: Situation,
+  { source, there, onConflict, removeExtras, rules }: Situation,
   mapKey: (key: string) => string,
 ): Record<string, string> | undefined {
   const wanted = new Map<string, string>();
@@ -35,7 +35,13 @@ function expected(
     if (wanted.has(mapKey(key))) return undefined;
     wanted.set(mapKey(key), value);
   }
-  const after = new Map(Object.entries(there).filter(([key]) => !removeExtras || wanted.has(key)));
+  // A name that no key can get is none of this restore's: all that begins with the OLD of a rule goes elsewhere.
+  const origins = (key: string): string[] => [
+    key,
+    ...rules.filter(({ to }) => key.startsWith(to)).map(({ from, to }) => from + key.slice(to.length)),
+  ];
+  const isExtra = (key: string): boolean => !wanted.has(key) && origins(key).some((origin) => mapKey(origin) === key);
+  const after = new Map(Object.entries(there).filter(([key]) => !removeExtras || !isExtra(key)));
   for (const [key, value] of wanted) {
     const has = there[key];
     if (has !== undefined && has !== value && onConflict === 'fail') return undefined;
