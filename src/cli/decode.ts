@@ -75,7 +75,9 @@ async function print({ file, value, error }: DecodeResult, output: string, befor
   else if (output === 'json') await put(terminal, `${stored.json.toString().trim()}\n`);
   else {
     const { toYaml } = await import('../kubernetes/yaml.js');
-    await put(terminal, `${before > 0 ? '---\n' : ''}${toYaml(stored.json, stored.release)}`);
+    const { json } = stored;
+    const yaml = await terminal.blocking(() => toYaml(json, stored.release));
+    await put(terminal, `${before > 0 ? '---\n' : ''}${yaml}`);
   }
   if (!stored.isKnownKind)
     say(terminal, `etcdferry: ${harmless(`${file}: ${stored.kind} of ${stored.apiVersion}`)} is a kind this release does not know`);

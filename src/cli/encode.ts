@@ -36,7 +36,8 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
   const { inputBytes } = await import('../jobs/decode.js');
   const { encodeStored } = await import('../kubernetes/encode.js');
   const { readDocuments } = await import('../kubernetes/yaml.js');
-  const documents = readDocuments((await inputBytes(args.file, terminal.stdin)).toString());
+  const text = (await inputBytes(args.file, terminal.stdin)).toString();
+  const documents = await terminal.blocking(() => readDocuments(text));
   const [document] = documents;
   if (document === undefined || documents.length !== 1) {
     throw new FerryError('usage', `${args.file}: holds ${documents.length} objects; a stored value is one`, {
@@ -44,7 +45,7 @@ async function run(args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Pro
     });
   }
   const release = args.release ?? document.release;
-  const { bytes } = encodeStored(document.json, { storage: args.storage, ...defined('release', release) });
+  const { bytes } = await terminal.blocking(() => encodeStored(document.json, { storage: args.storage, ...defined('release', release) }));
   await put(terminal, bytes);
   return 0;
 }

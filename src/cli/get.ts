@@ -95,6 +95,6 @@ async function print(
     await put(terminal, `${json.toString()}\n`);
   } else {
     const { toYaml } = await import('../kubernetes/yaml.js');
-    await put(terminal, toYaml(json, release));
+    await put(terminal, await terminal.blocking(() => toYaml(json, release)));
   }
 }

@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import yargs, { type Argv } from 'yargs';
 import { FerryError } from '../errors.js';
 import {
@@ -57,6 +58,7 @@ export async function main(argv: readonly string[], process: NodeJS.Process): Pr
     logFormat: logFormatOf(argv),
     signal: stop.signal,
     onInterrupt: signals.onInterrupt,
+    blocking: signals.blocking,
   };
   let found: string | undefined;
   try {
@@ -174,11 +176,16 @@ function firstLower(message: string): string {
   return message.charAt(0).toLowerCase() + message.slice(1);
 }
 
+interface SignalHandling extends Pick<Terminal, 'onInterrupt' | 'blocking'> {
+  /** Listens no more. */
+  readonly release: () => void;
+}
+
 /**
  * The first SIGINT or SIGTERM stops the run in order; a second one ends the process at once. A command
  * may have one SIGINT before that mean something else. A reader of stdout that goes away stops it too.
  */
-function stopOnSignals(process: NodeJS.Process, stop: AbortController): Pick<Terminal, 'onInterrupt'> & { readonly release: () => void } {
+function stopOnSignals(process: NodeJS.Process, stop: AbortController): SignalHandling {
   const end = (reason: FerryError): void => {
     stop.abort(reason);
     // Who waits for input would wait on, and keep the process.
@@ -197,16 +204,32 @@ function stopOnSignals(process: NodeJS.Process, stop: AbortController): Pick<Ter
   };
   const terminated = (): void => end(new FerryError('terminated', 'terminated; nothing half-written is left under a final name'));
   const broken = (thrown: Error): void => end(stdoutFailure(thrown));
-  process.on('SIGINT', interrupted);
-  process.once('SIGTERM', terminated);
+  const listen = (): void => {
+    process.on('SIGINT', interrupted);
+    process.once('SIGTERM', terminated);
+  };
+  const release = (): void => {
+    process.off('SIGINT', interrupted);
+    process.off('SIGTERM', terminated);
+  };
+  listen();
   process.stdout.on('error', broken);
   return {
     onInterrupt: (meaning) => {
       instead = meaning;
     },
-    release: () => {
-      process.off('SIGINT', interrupted);
-      process.off('SIGTERM', terminated);
+    blocking: async (work) => {
+      // A signal that came during what was done before is told at the second turn of the event loop.
+      await nextTurn();
+      await nextTurn();
+      stop.signal.throwIfAborted();
+      release();
+      try {
+        return work();
+      } finally {
+        listen();
+      }
     },
+    release,
   };
 }

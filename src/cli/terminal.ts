@@ -19,6 +19,11 @@ export interface Terminal {
   readonly signal: AbortSignal;
   /** From now on the first SIGINT does this instead of stopping the run, and the second one stops it. */
   readonly onInterrupt: (instead: () => void) => void;
+  /**
+   * Does work that lets nothing else run until it is done, and that leaves nothing behind when it is cut off: SIGINT and SIGTERM
+   * then end the process at once, as no handler would be called before the work is done.
+   */
+  readonly blocking: <T>(work: () => T) => Promise<T>;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
+import { constants } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { quietRun } from '../../src/model/run.js';
@@ -94,3 +95,26 @@ test('a run that waits for a KMS plugin ends with a signal', async () => {
     plugin.close();
   }
 });
+
+test.each(SIGNALS)('%s ends work that lets nothing else run until it is done', async (signal) => {
+  const lines = Array.from({ length: 200_000 }, (_, i) => `  key${i}: "value ${i}"`);
+  writeFileSync(
+    at('large.yaml'),
+    ['apiVersion: v1', 'kind: ConfigMap', 'metadata: { name: a, namespace: b }', 'data:', ...lines, ''].join('\n'),
+  );
+  const result = await etcdferry(['encode', at('large.yaml')], {
+    started: async ({ pid }) => {
+      // The handlers are there, and then they are not: the work has begun.
+      for (const isThere of [true, false])
+        await expect.poll(() => hasHandler(pid as number, signal), { timeout: 60_000, interval: 2 }).toBe(isThere);
+      expect(process.kill(pid as number, signal)).toBe(true);
+    },
+  });
+  expect({ signal: result.signal, stdout: result.stdout.length }).toEqual({ signal, stdout: 0 });
+});
+
+/** Whether a process has a handler of its own for a signal (proc(5), SigCgt). */
+function hasHandler(pid: number, signal: 'SIGTERM' | 'SIGINT'): boolean {
+  const [, caught = '0'] = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
+  return (BigInt(`0x${caught}`) & (1n << BigInt(constants.signals[signal] - 1))) !== 0n;
+}
