@@ -8,6 +8,7 @@ import type {
   ReadOperation,
   RequestOperation,
   TxnOperation,
+  V3Operation,
   V3Request,
 } from '../wire/raft-v3.js';
 import { type Alarm, V3Alarms } from './v3-alarms.js';
@@ -74,7 +75,7 @@ export class V3Tail {
   compactRevision: bigint | undefined;
   revision: bigint;
   readonly auth: V3Auth;
-  /** Requests refused as made before a change of users or roles. */
+  /** Requests to write, refused as made before a change of users or roles. */
   readonly outdated: V3Request[] = [];
   /** Transactions written though etcd refused them when it was asked: a read at their top fails, and is left out when they are applied again. */
   readonly refusedWhenAsked: V3Request[] = [];
@@ -114,7 +115,7 @@ export class V3Tail {
     if (this.#alarms.refuses(request.operation)) return true;
     this.#sawOutdated = false;
     const lives = this.#apply(request);
-    if (this.#sawOutdated) this.outdated.push(request);
+    if (this.#sawOutdated && writes(request.operation)) this.outdated.push(request);
     return lives;
   }
 
@@ -338,6 +339,11 @@ function isIn({ key, end }: KeyRange, name: string): boolean {
 }
 
 const NO_FIELDS = { value: EMPTY, createRevision: 0n, modRevision: 0n, version: 0n, lease: 0n };
+
+function writes(operation: V3Operation): boolean {
+  if (operation.kind !== 'txn') return operation.kind !== 'read';
+  return [...operation.success, ...operation.failure].some(writes);
+}
 
 /** As a transaction is when it is applied again up to 3.6: reads at its top are gone (removeNeedlessRangeReqs). */
 function withoutReads(txn: TxnOperation): TxnOperation {

@@ -199,8 +199,21 @@ describe.each(etcdVersions())('the data dir of a killed etcd $version', (etcd) =
     const source = await open(server.dataDir);
     expect(await linesOf(source)).toEqual(truth.lines);
     await source.close();
-    rmSync(received);
+    renameSync(received, `${received}.away`);
     await expect(open(server.dataDir)).rejects.toMatchObject({ code: 'damaged' });
+    renameSync(`${received}.away`, received);
+
+    // Without .snap files the WAL tells which database was received; what was received and is not told of there was never used.
+    const snap = join(server.dataDir, 'member/snap');
+    for (const name of readdirSync(snap)) if (name.endsWith('.snap')) rmSync(join(snap, name));
+    // Its record comes after the last entry that it stands for.
+    const [first] = await splitWal(server.dataDir, BigInt(`0x${newest.slice(17, 33)}`) - 1n);
+    rmSync(first);
+    const told = await open(server.dataDir);
+    expect(await linesOf(told)).toEqual(truth.lines);
+    await told.close();
+    renameSync(received, received.replace(/[0-9a-f]{16}(?=\.snap\.db)/, 'fff'.padStart(16, '0')));
+    await expect(open(server.dataDir)).rejects.toMatchObject({ code: 'damaged', message: expect.stringMatching(/begins at index/) });
   });
 
   test('is refused while the server runs, and read as it was when it stopped', async () => {
@@ -222,18 +235,19 @@ describe.each(etcdVersions())('the data dir of a killed etcd $version', (etcd) =
   });
 });
 
-/** Puts what a WAL of one segment holds into two; the second begins after an entry. @returns their paths */
+/** Puts what a WAL of one segment holds into two; the second begins after an entry, and ends with all committed. @returns their paths */
 async function splitWal(dataDir: string, after: bigint): Promise<[string, string]> {
   const dir = join(dataDir, 'member/wal');
   const [whole = ''] = readdirSync(dir).filter((name) => name.endsWith('.wal'));
   const writer = new WalWriter();
-  let [first, index, metadata, state]: [Buffer | undefined, bigint, Buffer, Buffer] = [undefined, 0n, Buffer.alloc(0), Buffer.alloc(0)];
+  let first: Buffer | undefined;
+  let [metadata, state, last] = [Buffer.alloc(0), Buffer.alloc(0), { index: 0n, term: 0n }];
   for await (const run of new WalReader([bytesSource(readFileSync(join(dir, whole)))]).records()) {
     for (const { type, data } of run) {
       if (type === WAL_METADATA) metadata = Buffer.from(data);
       if (type === WAL_STATE) state = Buffer.from(data);
-      if (type === WAL_ENTRY) index = decodeEntry(data).index;
-      if (first === undefined && index > after) {
+      if (type === WAL_ENTRY) last = decodeEntry(data);
+      if (first === undefined && last.index > after) {
         first = writer.cut();
         writer.record(WAL_METADATA, metadata).record(WAL_STATE, state);
       }
@@ -245,7 +259,7 @@ async function splitWal(dataDir: string, after: bigint): Promise<[string, string
     join(dir, `${'1'.padStart(16, '0')}-${(after + 1n).toString(16).padStart(16, '0')}.wal`),
   ];
   writeFileSync(paths[0], first ?? '');
-  writeFileSync(paths[1], writer.cut());
+  writeFileSync(paths[1], writer.state(last.term, last.index).cut());
   return paths;
 }
 
