@@ -22,6 +22,8 @@ export interface PruneOptions {
 export interface PruneCandidate extends StoredArchive {
   /** True when `verify` read all of it and found it whole. */
   readonly verified: boolean;
+  /** True when it was last found damaged. */
+  readonly damaged: boolean;
 }
 
 export interface PruneReport {
@@ -67,7 +69,11 @@ async function decide(
   const archives = ofNames(all, names, repository.location);
   repository.warnOfFuture(archives, run, now);
   const summaries = await repository.summaries(archives);
-  const candidates = archives.map((archive, i) => ({ ...archive, verified: summaries[i]?.verified.content !== undefined }));
+  const candidates = archives.map((archive, i) => ({
+    ...archive,
+    verified: summaries[i]?.verified.content !== undefined,
+    damaged: summaries[i]?.damagedAt !== undefined,
+  }));
   return applyRetention(candidates, policy, { now, ...(zone === undefined ? {} : { zone }) });
 }
 

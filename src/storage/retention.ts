@@ -26,6 +26,8 @@ export interface RetentionCandidate {
   readonly time: number;
   /** True when `verify` found it whole. */
   readonly verified: boolean;
+  /** True when `verify` or a backup found it damaged, and it has not passed since. */
+  readonly damaged?: boolean;
 }
 
 /** What becomes of an archive, and why. */
@@ -91,7 +93,7 @@ export function checkPolicy(policy: RetentionPolicy): void {
  * back, each rule keeps the newest archive of each of its last N hours, days, ISO weeks, months or
  * years that have one; the oldest archive of all stays while a rule has places left. Besides, the
  * newest archive that passed `verify` always stays. An archive dated in the future stays until its time has come, and
- * takes no other's place under any rule.
+ * takes no other's place under any rule; nor does one that is known to be damaged, which goes when it would go as a whole one.
  *
  * @returns a decision for each archive, by name and then from the newest to the oldest
  * @throws FerryError as `checkPolicy`
@@ -106,8 +108,21 @@ export function applyRetention<A extends RetentionCandidate>(
   return names.flatMap((name) => {
     const ofName = archives.filter((archive) => archive.name === name).sort((a, b) => b.time - a.time);
     const [ahead, rest] = [ofName.filter(isAhead(clock)), ofName.filter((archive) => !isAhead(clock)(archive))];
-    return [...ahead.map((archive) => ({ archive, keep: true, reasons: ['dated in the future'] })), ...decide(rest, policy, clock)];
+    return [...ahead.map((archive) => ({ archive, keep: true, reasons: ['dated in the future'] })), ...decideApart(rest, policy, clock)];
   });
+}
+
+/** Decides over damaged archives as if they were whole, and over the others as if the damaged ones were not there. */
+function decideApart<A extends RetentionCandidate>(
+  archives: readonly A[],
+  policy: RetentionPolicy,
+  clock: RetentionClock,
+): RetentionDecision<A>[] {
+  const sound = archives.filter(({ damaged }) => damaged !== true);
+  const all = decide(archives, policy, clock);
+  if (sound.length === archives.length) return all;
+  const ofSound = new Map(decide(sound, policy, clock).map((decision) => [decision.archive, decision]));
+  return all.map((decision) => ofSound.get(decision.archive) ?? { ...decision, reasons: ['damaged', ...decision.reasons] });
 }
 
 function isAhead({ now }: RetentionClock): (archive: RetentionCandidate) => boolean {

@@ -286,3 +286,37 @@ function daysBack(day: string, count: number, hour: string): string[] {
   const noon = Date.parse(`${day}T12:00Z`);
   return Array.from({ length: count }, (_, back) => `${new Date(noon - back * 24 * HOUR).toISOString().slice(0, 10)}T${hour}`);
 }
+
+describe('archives known to be damaged', () => {
+  it('take no place of a sound one, whatever the policy', () => {
+    const archive = fc.record({ hours: fc.integer({ min: -60 * 24, max: 0 }), verified: fc.boolean(), damaged: fc.boolean() });
+    const policy = fc.constantFrom<RetentionPolicy>(
+      { last: 1 },
+      { last: 3, daily: 2 },
+      { hourly: 4, weekly: 2 },
+      { yearly: -1 },
+      within('2d'),
+    );
+    fc.assert(
+      fc.property(fc.uniqueArray(archive, { maxLength: 20, selector: ({ hours }) => hours }), policy, (chosen, rules) => {
+        const archives = chosen.map(({ hours, ...more }) =>
+          candidate(NOW + hours * HOUR, { ...more, verified: more.verified && !more.damaged }),
+        );
+        const sound = archives.filter(({ damaged }) => damaged !== true);
+        const among = applyRetention(archives, rules, { now: NOW, zone: 'UTC' });
+        expect(among.filter((decision) => decision.archive.damaged !== true)).toEqual(
+          applyRetention(sound, rules, { now: NOW, zone: 'UTC' }),
+        );
+        expect(among).toHaveLength(archives.length);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('go when they would go as whole ones', () => {
+    const archives = [at('2024-03-03T10'), at('2024-03-02T10', { damaged: true }), at('2024-03-01T10', { damaged: true })];
+    const decisions = applyRetention(archives, { last: 2 }, { now: NOW, zone: 'UTC' });
+    expect(decisions.map(({ keep }) => keep)).toEqual([true, true, false]);
+    expect(decisions.map(({ reasons }) => reasons[0])).toEqual(['last', 'damaged', 'damaged']);
+  });
+});
