@@ -79,10 +79,15 @@ export function headerOf(info: SourceInfo, toolVersion: string, compress: Compre
   };
 }
 
-function withOrigin(options: JsonObject, { kind, isSelectionKnown = false, lastingNotes: notes = [] }: SourceInfo): JsonObject {
+function withOrigin(
+  options: JsonObject,
+  { kind, isSelectionKnown = false, hiddenTold: hidden = [], lastingNotes: notes = [] }: SourceInfo,
+): JsonObject {
   return {
     ...options,
     ...(kind !== 'live' && isSelectionKnown ? { isSelectionKnown } : {}),
+    // Of a data dir the kind says it.
+    ...(kind === 'data-dir' || hidden.length === 0 ? {} : { hiddenTold: hidden === 'all' ? hidden : hidden.map(toBase64) }),
     ...(notes.length === 0 ? {} : { notes: notes.map(({ lossy: _, ...note }) => note) }),
   };
 }
@@ -90,6 +95,18 @@ function withOrigin(options: JsonObject, { kind, isSelectionKnown = false, lasti
 /** Whether an archive's records are all that there was of its selection: a cluster told so, or what was made of one. */
 export function isSelectionKnown({ source, options }: ArchiveHeader): boolean {
   return source.kind === 'live' || options.isSelectionKnown === true;
+}
+
+/** The hidden nodes that an archive of a v2 tree would hold if there were any, as in `SourceInfo`. */
+export function hiddenTold({ api, source, options }: ArchiveHeader): SourceInfo['hiddenTold'] {
+  const { hiddenTold: told } = options;
+  if (api !== 'v2') return undefined;
+  if (source.kind === 'data-dir' || told === 'all') return 'all';
+  return Array.isArray(told) ? told.filter((one) => typeof one === 'string').map((text) => Buffer.from(text, 'base64')) : undefined;
+}
+
+function toBase64(bytes: Buffer): string {
+  return bytes.toString('base64');
 }
 
 /** The notes that an archive keeps of how its records were read; what is not one of ours is passed over. */

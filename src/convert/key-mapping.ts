@@ -32,6 +32,8 @@ export interface KeyMapping {
    * and none covered by another.
    */
   mapPrefix(prefix: Buffer): Buffer[];
+  /** The keys that get this name in the target. */
+  keysNamed(name: Buffer): Buffer[];
   /** The names in the target that the keys of a set get. */
   mapSet(keys: KeySet): KeySet;
   /**
@@ -58,6 +60,7 @@ export const SAME_KEYS: KeyMapping = {
   pieces: 1,
   mapKey: (key) => key,
   mapPrefix: (prefix) => [prefix],
+  keysNamed: (name) => [name],
   mapSet: (keys) => keys,
   pieceOf: () => 0,
   rules: [],
@@ -98,6 +101,13 @@ export function keyMapping(rules: readonly MapRule[], strip: Buffer, add: Buffer
       if (!startsWith(renamed, strip)) throw notUnderStrip(key, renamed, strip);
       if (strip.length === 0 && add.length === 0) return named(key, renamed);
       return named(key, Buffer.concat([add, renamed.subarray(strip.length)]));
+    },
+    keysNamed(name) {
+      if (!startsWith(name, add)) return [];
+      const renamed = Buffer.concat([strip, name.subarray(add.length)]);
+      const changed = longestFirst.filter(({ to }) => startsWith(renamed, to));
+      const keys = [renamed, ...changed.map(({ from, to }) => Buffer.concat([from, renamed.subarray(to.length)]))];
+      return keys.filter((key, i) => rename(key, longestFirst).equals(renamed) && keys.findIndex((other) => other.equals(key)) === i);
     },
     mapSet: (keys) => keys.renamed({ rules, strip, add }),
     mapPrefix(prefix) {

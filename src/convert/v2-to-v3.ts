@@ -11,6 +11,7 @@ import { showKey } from './key-text.js';
 import { TreeCounter, type TreeCounts } from './v2-counts.js';
 import { EmptyDirectories } from './v2-empty.js';
 import type { FingerprintTaker } from './v2-fingerprint.js';
+import { spokenFor } from './v2-spoken-for.js';
 import { EXACT_TTL, ExpirationLeases, type TtlRule } from './v2-ttl.js';
 import { type PlacedNode, walkNodes } from './v2-walk.js';
 
@@ -33,6 +34,8 @@ export interface ConvertTreeOptions {
   readonly hidden?: 'keep' | 'drop';
   /** The user means expired nodes to be left behind: they are nothing lost. */
   readonly dropExpired?: boolean;
+  /** Hidden nodes that were asked for, and found not to be there before the source was read. */
+  readonly hiddenMissing?: readonly Buffer[];
   /** Takes the fingerprint of what the tree becomes. */
   readonly fingerprint?: FingerprintTaker;
   /** The clock, in milliseconds since the Unix epoch: what has expired by then is left out. */
@@ -72,6 +75,7 @@ export async function convertTree(source: Source, options: ConvertTreeOptions = 
     leases: () => conversion.leases(),
     ...clockOf(source),
     auth: () => source.auth(),
+    speaksFor: spokenFor(source, options),
     records: () => conversion.records(source.records()),
     close: () => source.close(),
   };
@@ -94,6 +98,7 @@ export function convertStream(source: Source, options: ConvertTreeOptions = {}):
     leaseOf: (id) => conversion.leaseOf(id),
     ...clockOf(source),
     auth: () => source.auth(),
+    speaksFor: spokenFor(source, options),
     records: async function* () {
       yield* conversion.surveyedRecords(source.records());
       conversion.notes.merge(notesOf(source, options));

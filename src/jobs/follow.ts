@@ -189,10 +189,11 @@ class Follower {
     const { from, write } = options;
     // What somebody else has written meanwhile is for the end to tell of.
     const onConflict = write.onConflict === 'overwrite' ? 'overwrite' : 'skip';
-    const includeHidden = await this.#hiddenThatAreThere();
+    const { includeHidden, hiddenMissing } = await this.#lookForHidden();
     const report = await migrate(
       {
         ...options,
+        hiddenMissing,
         // It was chosen well when the following began; all of it may go since.
         from: { ...withoutHidden(from), allowEmpty: true, ...(includeHidden.length === 0 ? {} : { includeHidden }) },
         write: { ...write, onConflict },
@@ -373,13 +374,16 @@ class Follower {
   }
 
   /** Hidden nodes may go like any other, and are then no reason to fail. */
-  async #hiddenThatAreThere(): Promise<string[]> {
+  async #lookForHidden(): Promise<{ readonly includeHidden: string[]; readonly hiddenMissing: string[] }> {
     const { includeHidden = [], location, connection } = this.#o.from;
-    if (includeHidden.length === 0 || location.kind !== 'live') return [];
+    if (includeHidden.length === 0 || location.kind !== 'live') return { includeHidden: [], hiddenMissing: [] };
     const source = connectV2(await clusterOptions(location.endpoints, connection));
     try {
       const nodes = await Promise.all(includeHidden.map((path) => source.get(Buffer.from(path), this.#run.signal)));
-      return includeHidden.filter((_, i) => nodes[i] !== undefined);
+      return {
+        includeHidden: includeHidden.filter((_, i) => nodes[i] !== undefined),
+        hiddenMissing: includeHidden.filter((_, i) => nodes[i] === undefined),
+      };
     } finally {
       await source.close();
     }

@@ -57,6 +57,8 @@ export interface MigrateOptions {
   readonly state?: StatePlace;
   /** Keys that were skipped are differences to the proof: nobody asked for them to be. */
   readonly skippedDiffer?: boolean;
+  /** Hidden nodes that were asked for, and found not to be there before the source was read. */
+  readonly hiddenMissing?: readonly string[];
   /** Told of every batch of the tree's nodes that is read, perhaps more than once. */
   readonly onNodes?: (batch: RecordBatch) => void;
   readonly compress: 'gzip' | 'zstd';
@@ -113,7 +115,8 @@ export async function migrate(options: MigrateOptions, run: RunContext): Promise
     }
     const fingerprint = write.dryRun === true || options.expected !== undefined ? new FingerprintTaker() : undefined;
     const rules = { ...options.rules, ...(fingerprint === undefined ? {} : { fingerprint }) };
-    const as = { ...rules, selection: from.selection, mapping: write.mapping ?? SAME_KEYS };
+    const hiddenMissing = options.hiddenMissing?.map((path) => Buffer.from(path)) ?? [];
+    const as = { ...rules, selection: from.selection, mapping: write.mapping ?? SAME_KEYS, hiddenMissing };
     durations.begin('converting');
     const converted = once ? convertStream(tree, as) : await convertTree(tree, as);
     if (options.expected !== undefined) refuseChange(options.expected, fingerprint, tree);

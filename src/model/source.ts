@@ -77,6 +77,11 @@ export interface SourceInfo {
    * of them, may have been made of a part of the keys by whoever made them.
    */
   readonly isSelectionKnown?: boolean;
+  /**
+   * Of a v2 tree the hidden nodes that would be among the records if they were there: `all`, or those at and under these
+   * paths as far as a listing shows them. None where it is left out: no listing from above shows any.
+   */
+  readonly hiddenTold?: 'all' | readonly Buffer[];
   /** Which of Kubernetes' objects were chosen besides: those that fulfil each of these; left out where nobody chose. */
   readonly objects?: readonly ObjectSelection[];
   /**
@@ -118,6 +123,11 @@ export interface Source {
    * of them, or some near to the prefixes. Throws `unauthorized` where they may not be read.
    */
   readonly keysNear?: (prefixes: readonly Buffer[]) => AsyncIterable<Buffer>;
+  /**
+   * Whether a key of this name would be among the records if there was one: that it is not means that it is gone. Left out
+   * where nobody asks.
+   */
+  readonly speaksFor?: (name: Buffer) => boolean;
   /** What there was to choose objects from, where they are chosen; filled while records are read. */
   readonly objectsSeen?: ObjectsSeen;
   close(): Promise<void>;
@@ -134,6 +144,7 @@ export function delegate(source: Source): Source {
     auth: () => source.auth(),
     records: () => source.records(),
     ...(source.keysNear === undefined ? {} : { keysNear: source.keysNear }),
+    ...(source.speaksFor === undefined ? {} : { speaksFor: source.speaksFor }),
     ...(source.objectsSeen === undefined ? {} : { objectsSeen: source.objectsSeen }),
     close: () => source.close(),
   };

@@ -42,6 +42,11 @@ export function isHidden(path: Uint8Array): boolean {
   return false;
 }
 
+/** Whether a listing of a directory shows what lies at a path: nothing that is hidden below that directory. */
+export function isListed(path: Buffer, directory: Buffer): boolean {
+  return isUnder(path, directory) && !isHidden(path.subarray(directory.length));
+}
+
 /**
  * True for a path that etcd's v2 store keeps as it is: it starts with `/`, and has no empty part
  * and none that is `.` or `..` (the store cleans every path as Go's path.Clean does).

@@ -1,4 +1,4 @@
-import { isSelectionKnown, lastingNotes } from '../archive/header.js';
+import { hiddenTold, isSelectionKnown, lastingNotes } from '../archive/header.js';
 import type { ArchiveReader } from '../archive/reader.js';
 import { RecordScanner } from '../archive/spans.js';
 import { directoriesAboveSelected, selectNodes } from '../convert/v2-select.js';
@@ -103,6 +103,7 @@ function infoOf(reader: ArchiveReader, location: string, selection: KeySelection
   const { header, manifest } = reader;
   const { clusterId, memberId, serverVersion } = header.source;
   const notes = lastingNotes(header);
+  const hidden = hiddenTold(header);
   return {
     kind: 'archive',
     api: header.api,
@@ -117,6 +118,7 @@ function infoOf(reader: ArchiveReader, location: string, selection: KeySelection
     startedAt: header.startedAt,
     selection: intersectSelections(header.selection, selection),
     ...(isSelectionKnown(header) ? { isSelectionKnown: true } : {}),
+    ...(hidden === undefined ? {} : { hiddenTold: hidden }),
     ...(header.objects === undefined ? {} : { objects: header.objects }),
     ...(notes.length === 0 ? {} : { lastingNotes: notes }),
     ...(selection.prefixes.length === 0 ? { estimatedRecords: manifest.records } : {}),

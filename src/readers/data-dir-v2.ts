@@ -77,6 +77,7 @@ export async function openDataDirV2(path: string, options: DataDirOptions, run: 
     startedAt,
     selection: options.selection,
     isSelectionKnown: true,
+    hiddenTold: 'all',
     estimatedRecords,
   });
 }

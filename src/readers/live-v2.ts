@@ -13,7 +13,7 @@ import type { RecordBatch } from '../model/batch.js';
 import { NoteBook } from '../model/note.js';
 import type { RunContext } from '../model/run.js';
 import { EVERYTHING, type KeySelection, type Source, type SourceInfo } from '../model/source.js';
-import { isCleanPath, isHidden, isUnder } from '../model/tree-path.js';
+import { isCleanPath, isHidden, isListed } from '../model/tree-path.js';
 import { isSelected } from '../selection/select.js';
 import { noteHidden, noteNothingListed, pathsNear } from './live-v2-hidden.js';
 
@@ -58,14 +58,20 @@ export async function openLiveV2(options: LiveV2Options, run: RunContext): Promi
   const version = versionMeanwhile(cluster, run);
   const trees: ReadTree[] = await readChosen(options, request, run);
   try {
-    for (const path of await hiddenToRead(options, trees, run)) trees.push(await readHidden({ ...request, path }, run));
+    const { toRead, missing } = await hiddenToRead(options, trees, run);
+    for (const path of toRead) trees.push(await readHidden({ ...request, path }, run));
     const read = trees.map(({ path }) => path);
+    const hiddenTold = [...read, ...missing].filter(isHidden);
     const isEmpty = trees.every(({ spool }) => spool.count === 0);
     trees.push(...(await readAbove({ ...request, path: Buffer.alloc(0) }, trees, run)));
     const { index, clusterId } = trees[0] as ReadTree;
     const serverVersion = await version;
     const estimatedRecords = trees.reduce((sum, { spool }) => sum + spool.count, 0);
-    const info = { ...infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection }), estimatedRecords };
+    const info = {
+      ...infoOf(cluster, { index, clusterId, serverVersion, startedAt, selection }),
+      estimatedRecords,
+      ...(hiddenTold.length === 0 ? {} : { hiddenTold }),
+    };
     const source = {
       ...sourceOf(trees, (notes) => readAuth(cluster, notes, run), info),
       keysNear: (prefixes: readonly Buffer[]) => pathsNear(request, prefixes, run),
@@ -95,17 +101,13 @@ async function hiddenToRead(
   { cluster, includeHidden = [], selection = EVERYTHING }: LiveV2Options,
   trees: readonly ReadTree[],
   run: RunContext,
-): Promise<Buffer[]> {
+): Promise<{ readonly toRead: Buffer[]; readonly missing: Buffer[] }> {
   const named = selection.prefixes.filter(
     (prefix) => isHidden(prefix) && isCleanPath(prefix) && !trees.some(({ path }) => isListed(prefix, path)),
   );
   const there = await Promise.all(named.map((path) => cluster.get(path, run.signal)));
-  return [...includeHidden.map(pathGiven), ...named.filter((_, i) => there[i] !== undefined)];
-}
-
-/** Whether a listing of a directory shows what lies at a path. */
-function isListed(path: Buffer, directory: Buffer): boolean {
-  return isUnder(path, directory) && !isHidden(path.subarray(directory.length));
+  const toRead = [...includeHidden.map(pathGiven), ...named.filter((_, i) => there[i] !== undefined)];
+  return { toRead, missing: named.filter((_, i) => there[i] === undefined) };
 }
 
 /** As a node, or, where that is not allowed, as a directory: a permission of `/_x/*` covers that alone. */

@@ -84,14 +84,27 @@ export function scopeOf({ within }: WriteMemory): KeySet {
   return KeySet.under(within);
 }
 
-/** Of keys that the source does not have, those that this work wrote may go, if nobody has changed them since. */
-export function onlyOurs(memory: WriteMemory, notes: NoteBook): (kv: KeyValue) => boolean {
+/**
+ * Of keys that the source does not have, those that this work wrote may go, if nobody has changed them since, and if the
+ * source would have them were they still there.
+ */
+export function onlyOurs(memory: WriteMemory, { speaksFor }: Pick<Source, 'speaksFor'>, notes: NoteBook): (kv: KeyValue) => boolean {
   return ({ key, createRevision, modRevision }) => {
-    if (memory.isOurs(modRevision)) return true;
-    if (memory.isOurs(createRevision)) {
-      const message = 'keys that the source has no more, left because somebody else has changed them in the target';
-      notes.add('changed-by-others', message, { lossy: true, example: showKey(key) });
+    const [isOurs, wasOurs] = [memory.isOurs(modRevision), memory.isOurs(createRevision)];
+    if (!isOurs && !wasOurs) return false;
+    if (speaksFor?.(key) !== true) {
+      notes.add(
+        'not-told-by-source',
+        'keys of earlier runs left alone: this source was not taken with them, and cannot tell whether they are gone',
+        {
+          example: showKey(key),
+        },
+      );
+      return false;
     }
+    if (isOurs) return true;
+    const message = 'keys that the source has no more, left because somebody else has changed them in the target';
+    notes.add('changed-by-others', message, { lossy: true, example: showKey(key) });
     return false;
   };
 }

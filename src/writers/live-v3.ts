@@ -94,7 +94,7 @@ class Restore {
     const { memory } = this.#o;
     // A tree that is written while it is read goes where nothing is.
     if (memory?.hasEarlier === true && this.#source.info.order === 'key') {
-      await this.#removeExtras(scopeOf(memory), tally, notes, onlyOurs(memory, notes));
+      await this.#removeExtras(scopeOf(memory), tally, notes, onlyOurs(memory, this.#source, notes));
     }
     if (auth !== undefined) await this.#writeAuth(auth, tally, notes);
     // A tree that is read once only has deadlines, which are met.

@@ -89,6 +89,18 @@ describe('keyMapping', () => {
     );
   });
 
+  it('tells the keys that get a name, and no others', () => {
+    fc.assert(
+      fc.property(rules, letters, letters, letters, (list, add, key, name) => {
+        const mapping = keyMapping(list, Buffer.alloc(0), Buffer.concat([Buffer.from('x'), add]));
+        expect(mapping.keysNamed(mapping.mapKey(key)).filter((other) => other.equals(key))).toHaveLength(1);
+        for (const other of mapping.keysNamed(Buffer.concat([Buffer.from('x'), name]))) {
+          expect(mapping.mapKey(other)).toEqual(Buffer.concat([Buffer.from('x'), name]));
+        }
+      }),
+    );
+  });
+
   it('keeps the order of keys within a piece', () => {
     fc.assert(
       fc.property(rules, letters, fc.array(letters, { minLength: 2, maxLength: 12 }), (list, add, keys) => {
