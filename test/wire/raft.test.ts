@@ -54,6 +54,45 @@ describe('messages of the raft log', () => {
     );
   });
 
+  test("the cluster's version is found where 3.5 and later set it, and where the v2 store keeps it", () => {
+    const version = (bytes: Buffer): unknown => decodeV3Request(bytes).operation;
+    // The tag of field 1300.
+    const set = Buffer.concat([Buffer.from([0xa2, 0x51, 7]), encodeFields([[0x0a, Buffer.from('3.6.0')]])]);
+    expect(version(set)).toEqual({ kind: 'cluster-version', version: '3.6.0' });
+    const v2 = (path: string): Buffer =>
+      encodeFields([
+        [0x12, Buffer.from('PUT')],
+        [0x1a, Buffer.from(path)],
+        [0x22, Buffer.from('3.4.0')],
+      ]);
+    expect(version(v2('/0/version'))).toEqual({ kind: 'cluster-version', version: '3.4.0' });
+    expect(version(encodeFields([[0x12, v2('/0/version')]]))).toEqual({ kind: 'cluster-version', version: '3.4.0' });
+    expect(version(v2('/1/version'))).toEqual({ kind: 'none' });
+  });
+
+  test('a read keeps its revision, and is told apart where etcd cannot sort what it asks for', () => {
+    const read = (revision: bigint, order: bigint, target: bigint): unknown => {
+      const range = encodeFields([
+        [0x0a, Buffer.from('k')],
+        [0x20, revision],
+        [0x28, order],
+        [0x30, target],
+      ]);
+      const { operation } = decodeV3Request(encodeFields([[0x32, encodeFields([[0x12, encodeFields([[0x0a, range]])]])]]));
+      return operation.kind === 'txn' ? operation.success[0] : operation;
+    };
+    const range = { key: Buffer.from('k'), end: undefined };
+    expect(read(7n, 1n, 4n)).toEqual({ kind: 'read', range, revision: 7n, unsortable: false });
+    expect(read(BigInt.asUintN(64, -5n), 0n, 5n)).toEqual({ kind: 'read', range, revision: -5n, unsortable: true });
+    // No order that etcd knows: it does not sort.
+    expect(read(0n, 3n, 5n)).toMatchObject({ unsortable: false });
+  });
+
+  test("what etcd's own tests write to the log changes nothing", () => {
+    // The tag of field 9900.
+    expect(decodeV3Request(Buffer.from([0xe2, 0xea, 0x04, 2, 0x0a, 0])).operation).toEqual({ kind: 'none' });
+  });
+
   test('an operation of a later etcd is said to be unknown', () => {
     const message = Buffer.concat([Buffer.from([0xe2, 0x51]), Buffer.from([2, 0x08, 1])]);
     expect(decodeV3Request(message).operation).toEqual({ kind: 'unknown', field: 1308 });
