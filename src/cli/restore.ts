@@ -125,6 +125,11 @@ async function reencryption(args: ArgumentsCamelCase<Arguments>): Promise<Encryp
 }
 
 async function target(to: Location, args: ArgumentsCamelCase<Arguments>, terminal: Terminal): Promise<RestoreOptions['to']> {
+  if (to.kind === 'live' && args.overwrite === true) {
+    throw new FerryError('usage', '--overwrite is for a snapshot file', {
+      hint: 'For keys of a live cluster there is --on-conflict overwrite.',
+    });
+  }
   if (to.kind === 'live') return { live: { endpoints: to.endpoints, connection: connectionSettings(args, terminal) } };
   const { newFileKind } = await import('../locations/target.js');
   if (to.kind === 'stdio' || (await newFileKind(to)) !== 'snapshot-file') {

@@ -57,11 +57,13 @@ export async function restore(options: RestoreOptions, run: RunContext): Promise
     });
   }
   refuseImpossible(from);
+  if ('live' in to) refuseForClusters(options);
   const opened = await openedFor(options, run);
   try {
     const source = requireSelected(moved(opened, options), from, run);
     const done = 'live' in to ? await intoCluster(source, to.live, write, run) : await intoFile(source, to.snapshotFile, options, run);
-    const authNotes = write.withAuth === true ? [] : authLeftOut(await source.auth(), source.info);
+    const auth = await source.auth();
+    const authNotes = write.withAuth === true ? permissionsNotRenamed(auth, write.mapping) : authLeftOut(auth, source.info);
     return { source: source.info, dryRun: write.dryRun === true, ...done, notes: [...done.notes, ...authNotes] };
   } finally {
     await opened.close();
@@ -76,6 +78,17 @@ function authLeftOut(auth: AuthData | undefined, { api }: SourceInfo): Note[] {
   for (const example of names) notes.add('auth-left-out', `users and roles of the source are left out (${how})`, { example });
   if (auth?.enabled === true) {
     notes.add('auth-not-enabled', 'authentication was on in the source; it is not switched on in what is written');
+  }
+  return notes.list();
+}
+
+/** Roles are granted what they have in the source, by the names that keys have there. */
+function permissionsNotRenamed(auth: AuthData | undefined, mapping: KeyMapping = SAME_KEYS): Note[] {
+  const notes = new NoteBook();
+  if (mapping.identity) return notes.list();
+  const what = 'permissions of roles are for the names that keys have in the source, not for their new ones';
+  for (const { name, permissions } of auth?.roles ?? []) {
+    if (permissions.length > 0) notes.add('permissions-not-renamed', what, { example: `role ${name}` });
   }
   return notes.list();
 }
@@ -131,6 +144,15 @@ function renamed(source: Source, mapping: KeyMapping): Source {
   if (source.info.order !== 'key') throw new FerryError('usage', 'keys cannot be renamed in a history: leave --map and its like away');
   const info = { ...source.info, selection: mappedSelection(source.info.selection, mapping) };
   return { ...delegate(source), info, records: () => distinctKeys(mergePieces(() => source.records(), mapping)) };
+}
+
+function refuseForClusters({ bumpRevision, markCompacted }: RestoreOptions): void {
+  const flags = { 'bump-revision': bumpRevision, 'mark-compacted': markCompacted };
+  const given = Object.entries(flags).find(([, value]) => value !== undefined && value !== false);
+  if (given === undefined) return;
+  throw new FerryError('usage', `--${given[0]} is for a snapshot file; a live cluster numbers its revisions itself`, {
+    hint: 'Restore into a file that ends in .db, or leave it away.',
+  });
 }
 
 function refuseForFiles({ onConflict, leaseTtl, deleteExtra }: WriteOptions): void {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AuthData } from '../../src/model/auth.js';
 import { quietRun } from '../../src/model/run.js';
 import { createFile } from '../../src/storage/file.js';
 import { writeSnapshotFile } from '../../src/writers/snapshot-file.js';
@@ -12,14 +13,14 @@ import { temporaryDirectory } from '../support/temp.js';
 
 const directory = temporaryDirectory();
 const at = (name: string): string => join(directory, name);
-const AUTH = {
+const AUTH: AuthData = {
   enabled: true,
   users: [
     { name: 'root', roles: ['root'], passwordHash: Buffer.from('$2a$04$x') },
     { name: 'app', roles: ['app'], passwordHash: Buffer.from('$2a$04$y') },
   ],
   roles: [
-    { name: 'app', permissions: [] },
+    { name: 'app', permissions: [{ type: 'readwrite', key: Buffer.from('/app/'), rangeEnd: Buffer.from('/app0') }] },
     { name: 'root', permissions: [] },
   ],
 };
@@ -175,5 +176,38 @@ describe('the target as it was before', () => {
     await own.etcdctl2('set', '/app/c', '4');
     const { target } = await restored('--from', at('v2.tar'), '--to', own.endpoint, '--prefix', '/app');
     expect(target).toEqual({ clusterId: expect.stringMatching(/^[0-9a-f]{1,16}$/), version: own.etcd.version, keys: 3 });
+  });
+});
+
+describe('flags that a target has no use for', () => {
+  test.each([
+    ['--bump-revision', ['--bump-revision', '1000', '--mark-compacted']],
+    ['--bump-revision', ['--bump-revision', '1000']],
+    ['--mark-compacted', ['--mark-compacted']],
+    ['--overwrite', ['--overwrite']],
+  ])('a live cluster is not written with %s', async (flag, args) => {
+    const result = await etcdferryInside([
+      'restore',
+      '--from',
+      at('plain.tar'),
+      '--to',
+      server.endpoint,
+      '--add-prefix',
+      '/refused',
+      ...args,
+    ]);
+    expect(result).toMatchObject({ exit: 2, stderr: expect.stringContaining(`${flag} is for a snapshot file`) });
+    expect(await server.etcdctl('get', '--prefix', '/refused')).toBe('');
+  });
+});
+
+describe('roles of which the keys are renamed', () => {
+  test.each(['auth.db', 'auth.tar'])('their permissions are told to be for the old names: %s', async (source) => {
+    for (const to of [server.endpoint, at('renamed.db')]) {
+      const { notes } = await restored('--from', at(source), '--to', to, '--with-auth', '--add-prefix', '/new', '--dry-run');
+      expect(notes).toContainEqual(expect.objectContaining({ code: 'permissions-not-renamed', examples: ['role app'], lossy: false }));
+    }
+    const { notes } = await restored('--from', at(source), '--to', at('same.db'), '--with-auth', '--dry-run');
+    expect(notes.map(({ code }) => code)).not.toContain('permissions-not-renamed');
   });
 });
