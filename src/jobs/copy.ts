@@ -32,12 +32,19 @@ export interface CopyReport {
   readonly archives: readonly CopiedArchive[];
 }
 
+/** An archive where it is stored, and what is kept beside it there. */
+interface Stored {
+  readonly repository: Repository;
+  readonly archive: StoredArchive;
+  readonly kept: StoredSummary | undefined;
+}
+
 /** Bytes read, and written, at once. */
 const PIECE = 4 * 1024 * 1024;
 
 /**
  * Copies the archives that a repository has and another has not, byte for byte and without a key. Nothing there is
- * overwritten; what stands there already is compared by size and SHA-256, where both are known.
+ * overwritten; what stands there already is compared by size and SHA-256, read from the stored bytes where no summary tells.
  *
  * @throws FerryError `empty-repository`, `not-found` for a NAME without archives, `locked`, and as both repositories
  *   do; what is wrong with one archive is in its result
@@ -81,7 +88,7 @@ async function copyNamed(
     run.signal.throwIfAborted();
     const found = there.get(archive.file);
     try {
-      if (found !== undefined) await refuseUnlike(source, target, archive, found);
+      if (found !== undefined) await refuseUnlike(await storedIn(source, archive), await storedIn(target, found), run);
       else if (lock !== undefined) await copyOne(source, target, archive, lock, run);
       done.push({ archive, outcome: found === undefined ? 'copied' : 'there' });
     } catch (thrown) {
@@ -129,12 +136,24 @@ async function stream(source: Repository, archive: StoredArchive, copy: NewArchi
   }
 }
 
-/** @throws FerryError `in-the-way` when two archives of one name are known to differ */
-async function refuseUnlike(source: Repository, target: Repository, archive: StoredArchive, found: StoredArchive): Promise<void> {
-  const sha256 = (summary: StoredSummary | undefined): string | undefined => summary?.sha256;
-  const [here, there] = [sha256(await source.summary(archive)), sha256(await target.summary(found))];
-  if (found.size === archive.size && (here === undefined || there === undefined || here === there)) return;
-  throw new FerryError('in-the-way', `${target.locationOf(found)}: is another archive than ${source.locationOf(archive)}`, {
+/**
+ * Two archives of one name are the same when their stored bytes are.
+ *
+ * @throws FerryError `in-the-way` when they differ
+ */
+async function refuseUnlike(here: Stored, there: Stored, run: RunContext): Promise<void> {
+  if (here.archive.size === there.archive.size && (await sha256Of(here, run)) === (await sha256Of(there, run))) return;
+  const [found, archive] = [there, here].map((stored) => stored.repository.locationOf(stored.archive));
+  throw new FerryError('in-the-way', `${found}: is another archive than ${archive}`, {
     hint: 'Verify both; the damaged one can be removed.',
   });
+}
+
+/** SHA-256 of an archive's stored bytes, in hex: as its summary tells; read where there is none, or one of another size. */
+function sha256Of({ repository, archive, kept }: Stored, run: RunContext): string | Promise<string> {
+  return kept?.size === archive.size ? kept.sha256 : repository.sha256(archive, run);
+}
+
+async function storedIn(repository: Repository, archive: StoredArchive): Promise<Stored> {
+  return { repository, archive, kept: await repository.summary(archive) };
 }
