@@ -66,23 +66,28 @@ function summary(report: CopyReport, milliseconds: number): string {
   const of = (outcome: CopiedArchive['outcome']): CopiedArchive[] => report.archives.filter((archive) => archive.outcome === outcome);
   const copied = of('copied');
   const bytes = copied.reduce((sum, { archive }) => sum + archive.size, 0);
+  const damaged = of('damaged').length === 0 ? '' : `, ${of('damaged').length} damaged there`;
   const failed = of('failed').length === 0 ? '' : `, ${of('failed').length} failed`;
   const done = report.dryRun ? 'would copy' : 'copied';
   const what = `${plural(copied.length, 'archive')} (${formatBytes(bytes)})`;
-  return `${done} ${what} from ${harmless(report.from)} to ${harmless(report.to)}, ${of('there').length} were there${failed} (${formatDuration(milliseconds)})`;
+  return `${done} ${what} from ${harmless(report.from)} to ${harmless(report.to)}, ${of('there').length} were there${damaged}${failed} (${formatDuration(milliseconds)})`;
 }
 
 /** The document that `copy --json` prints. */
 function reportJson({ from, to, dryRun, archives }: CopyReport, milliseconds: number, exit: number): object {
+  const damaged = archives.filter(({ outcome }) => outcome === 'damaged').length;
   return {
     schema: 'etcdferry.copy/v1',
     from,
     to,
     dryRun,
     archives: archives.map(({ archive, outcome, error }) => ({
-      ...{ file: archive.file, name: archive.name, size: archive.size, outcome },
+      ...{ file: archive.file, name: archive.name, size: archive.size },
+      // Readers know three outcomes; this kind of failure is told apart by its note.
+      ...(outcome === 'damaged' ? { outcome: 'failed', note: 'archive-damaged' } : { outcome }),
       ...(error === undefined ? {} : { error: (errorJson(error) as { error: object }).error }),
     })),
+    ...(damaged === 0 ? {} : { damaged }),
     seconds: Math.round(milliseconds) / 1000,
     exit,
   };

@@ -18,10 +18,10 @@ export interface CopyOptions {
   readonly dryRun: boolean;
 }
 
-/** What became of one archive. `there`: the same bytes are in the target already. */
+/** What became of one archive. `there`: the same bytes are in the target already; `damaged`: the target's is known not to be whole. */
 export interface CopiedArchive {
   readonly archive: StoredArchive;
-  readonly outcome: 'copied' | 'there' | 'failed';
+  readonly outcome: 'copied' | 'there' | 'damaged' | 'failed';
   readonly error?: FerryError;
 }
 
@@ -88,9 +88,11 @@ async function copyNamed(
     run.signal.throwIfAborted();
     const found = there.get(archive.file);
     try {
-      if (found !== undefined) await refuseUnlike(await storedIn(source, archive), await storedIn(target, found), run);
-      else if (lock !== undefined) await copyOne(source, target, archive, lock, run);
-      done.push({ archive, outcome: found === undefined ? 'copied' : 'there' });
+      if (found !== undefined) done.push(await compare(await storedIn(source, archive), await storedIn(target, found), run));
+      else {
+        if (lock !== undefined) await copyOne(source, target, archive, lock, run);
+        done.push({ archive, outcome: 'copied' });
+      }
     } catch (thrown) {
       run.signal.throwIfAborted();
       const error = FerryError.from(thrown);
@@ -121,6 +123,8 @@ async function copyOne(source: Repository, target: Repository, archive: StoredAr
     throw thrown;
   }
   if (kept !== undefined) await target.describe(archive, { ...kept, verified: { ...kept.verified, bytes: Date.now() } });
+  // Of one that was removed by hand, perhaps because it was damaged: it is not about the bytes that are there now.
+  else if ((await target.summary(archive)) !== undefined) await target.forget(archive);
 }
 
 async function stream(source: Repository, archive: StoredArchive, copy: NewArchive, run: RunContext): Promise<void> {
@@ -134,6 +138,30 @@ async function stream(source: Repository, archive: StoredArchive, copy: NewArchi
   } finally {
     await bytes.close();
   }
+}
+
+/**
+ * What there is to say of an archive that the target has: what was found damaged there is no second copy.
+ *
+ * @throws FerryError as `refuseUnlike` does
+ */
+async function compare(here: Stored, there: Stored, run: RunContext): Promise<CopiedArchive> {
+  const { archive } = here;
+  if (there.kept?.damagedAt !== undefined) return { archive, outcome: 'damaged', error: foundDamaged(here, there, there.kept.damagedAt) };
+  await refuseUnlike(here, there, run);
+  return { archive, outcome: 'there' };
+}
+
+/** @param at in milliseconds since the Unix epoch */
+function foundDamaged(here: Stored, there: Stored, at: number): FerryError {
+  const [source, target] = [here, there].map(({ repository, archive }) => repository.locationOf(archive));
+  return new FerryError(
+    'damaged',
+    `${target}: was found damaged on ${new Date(at).toISOString()}, so it does not count as there (archive-damaged)`,
+    {
+      hint: `If etcdferry verify still finds it damaged, remove it and copy again: ${source} is carried over then.`,
+    },
+  );
 }
 
 /**

@@ -251,10 +251,15 @@ export class Repository implements AsyncDisposable {
     await this.describe(archive, { ...kept, verified, unchangedAt: Math.max(at, before) });
   }
 
+  /** Removes an archive's summary alone. */
+  async forget(archive: Pick<StoredArchive, 'file'>): Promise<void> {
+    await this.#store.delete(summaryName(archive.file));
+  }
+
   /** Removes an archive, then its summary. Its caller holds the exclusive lock. */
   async remove(archive: StoredArchive): Promise<void> {
     await this.#store.delete(archive.file);
-    await this.#store.delete(summaryName(archive.file));
+    await this.forget(archive);
   }
 
   /**
