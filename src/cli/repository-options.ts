@@ -34,7 +34,7 @@ export function s3Settings(args: { readonly 's3-endpoint'?: string | undefined }
   if (credentials)
     throw new FerryError('usage', '--s3-endpoint carries a user or password', { hint: 'The AWS SDK finds credentials elsewhere.' });
   if (url?.protocol === 'http:' || url?.protocol === 'https:') return { endpoint };
-  throw new FerryError('usage', '--s3-endpoint is not the URL of a server', { hint: 'Write it like https://minio:9000.' });
+  throw new FerryError('usage', '--s3-endpoint is not a URL of a server', { hint: 'Write it like https://minio:9000.' });
 }
 
 /** How long to wait for the locks of other runs. */
