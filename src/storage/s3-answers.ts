@@ -59,7 +59,8 @@ function boundBody(body: Readable, most: number, { hostname, port }: Request, si
       else done(null, chunk);
     },
   });
-  const stop = (): void => void body.destroy(signal?.reason);
+  // With the reason, so that nobody asks again; the body itself is destroyed with it.
+  const stop = (): void => void bound.destroy(signal?.reason);
   bound.on('close', () => {
     signal?.removeEventListener('abort', stop);
     body.destroy();

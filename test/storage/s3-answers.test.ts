@@ -102,12 +102,10 @@ test('keys that a server lists beside those asked for are passed over', async ()
 });
 
 describe('a signal ends the wait for a server that', () => {
+  const STOPS: Answer = (_, response) => void response.writeHead(200, { etag: '"x"', 'content-length': SIZE }).write('<?xml');
   const stalls: readonly (readonly [string, Answer])[] = [
     ['says nothing', () => {}],
-    [
-      'stops in the middle of an answer',
-      (_, response) => void response.writeHead(200, { etag: '"x"', 'content-length': SIZE }).write('<?xml'),
-    ],
+    ['stops in the middle of an answer', STOPS],
     ['cannot serve now, and is asked again', (_, response) => void response.writeHead(503).end()],
   ];
   const WRITES: typeof READS = [
@@ -119,16 +117,21 @@ describe('a signal ends the wait for a server that', () => {
     test.each([...READS, ...WRITES])(`${kind}: %s`, async (_, act) => {
       const stop = new AbortController();
       const reason = new FerryError('terminated', 'terminated');
+      let asked = 0;
       // A new object's name is looked for first: it is free.
       await using server = await FakeHttp.start((request, response) => {
         request.resume();
         if (request.method === 'HEAD')
           return void response.writeHead(request.url?.endsWith('new') === true ? 404 : 200, { 'content-length': SIZE, etag: '"x"' }).end();
+        asked++;
         stall(request, response);
-        stop.abort(reason);
+        // In the middle of the answer, where there is one.
+        setTimeout(() => stop.abort(reason), 20);
       });
       const store = await openAt(server.endpoint, stop.signal);
       expect(await act(store).catch((thrown) => failureOf(thrown))).toBe(reason);
+      // Who was stopped in the middle of an answer does not ask again.
+      if (stall === STOPS && READS.some(([, read]) => read === act)) expect(asked).toBe(1);
       await store.close();
     });
   }
