@@ -55,8 +55,8 @@ const ENTRY_OVERHEAD = 200;
  * acknowledged more than it. Where one member has the only vote, what it has written is committed,
  * and is applied too. A member of a larger cluster cannot tell.
  *
- * @throws FerryError `damaged` when it is empty, entries are missing, it ends before `start`, a committed one is replaced, or a
- * record does not parse; `unknown-format` for a kind of record that is not known
+ * @throws FerryError `damaged` when it is empty, entries are missing, a committed one is replaced, or a record
+ * does not parse; `unknown-format` for a kind of record that is not known
  */
 export async function replayLog(
   segments: readonly ByteSource[],
@@ -103,8 +103,6 @@ class Log {
   #pending: RaftEntry[] = [];
   #pendingBytes = 0;
   #applied = 0;
-  /** The highest index that an entry or a snapshot record of the log names. */
-  #named = 0n;
   #lastTerm: bigint;
   readonly #voters: Set<bigint>;
 
@@ -137,7 +135,6 @@ class Log {
         return;
       case WAL_SNAPSHOT: {
         const { index, term } = decodeWalSnapshot(record.data);
-        if (index > this.#named) this.#named = index;
         if (index !== this.#start.index || term === this.#start.term || this.#start.term === 0n) return;
         throw new FerryError(
           'damaged',
@@ -150,7 +147,6 @@ class Log {
   }
 
   #entry(entry: RaftEntry): void {
-    if (entry.index > this.#named) this.#named = entry.index;
     if (entry.index <= this.#start.index) {
       if (entry.index > (this.#options.votersAt ?? this.#start.index)) this.#changeVotersBy(entry);
       return;
@@ -206,12 +202,6 @@ class Log {
     // Every segment begins with it (etcd wal.go, Create and cut).
     if (this.#metadata === undefined) throw new FerryError('damaged', 'the WAL holds no record, not even whose it is');
     const metadata = decodeWalMetadata(this.#metadata);
-    // etcd writes an entry to its log before it applies it, and a snapshot's record before it uses the snapshot.
-    if (this.#named < this.#start.index) {
-      throw new FerryError('damaged', `the WAL ends with entry ${this.#named}, but the state holds what came up to ${this.#start.index}`, {
-        hint: 'The end of the WAL is lost: read another member.',
-      });
-    }
     while (this.#pending.length > 0 && this.#voters.size === 1 && this.#voters.has(metadata.memberId)) {
       const change = this.#pending.findIndex(({ type }) => type === ENTRY_CONF_CHANGE);
       this.#applyPending(change < 0 ? this.#pending.length : change + 1);
