@@ -33,9 +33,14 @@ export async function notePages(backend: BackendView, notes: NoteBook, strict: b
   notes.add('unreached-records', message, { count: leaves });
 }
 
-/** etcd's tool writes into this bucket, without a look whether it is there (etcd server/etcdserver/cindex). */
-async function checkMeta({ bolt }: BackendView): Promise<void> {
-  if (!(await bolt.buckets()).has('meta')) throw boltDamage(bolt.source.name, 'it has no bucket "meta", which every file of etcd has');
+/**
+ * etcd's tool writes into this bucket, without a look whether it is there (etcd server/etcdserver/cindex). The database of a member that
+ * was stopped in its first moments may not have it yet; nor does it hold a change of a key then.
+ */
+async function checkMeta(backend: BackendView): Promise<void> {
+  const { bolt } = backend;
+  if (!(await bolt.buckets()).has('meta') && (await hasChanges(backend)))
+    throw boltDamage(bolt.source.name, 'it has no bucket "meta", which every file of etcd has');
 }
 
 function withWayOut(error: FerryError): FerryError {
