@@ -1,5 +1,6 @@
 import type { Argv } from 'yargs';
 import { FerryError } from '../errors.js';
+import { isSlip } from '../model/secrets.js';
 
 /** No word of a command line can hold this byte. */
 const MASK = '\0';
@@ -95,8 +96,14 @@ export function missingPositional(message: string, spec: string): string | undef
  */
 export function withoutValues(message: string): string {
   const [, many, words] = /^Unknown (arguments?): ([\s\S]*)$/.exec(message) ?? [];
-  if (words === undefined) return message.replace(/, Given: [\s\S]*?, Choices: /g, ', choices: ');
+  if (words === undefined) return message.replace(/, Given: ([\s\S]*?), Choices: /g, shownGiven);
   return `Unknown ${many}: ${words.split(', ').map(shownWord).join(', ')}`;
+}
+
+/** What was given where there is a choice, as yargs has it: `"a", "b"`. */
+function shownGiven(whole: string, given: string): string {
+  const values = given.split(', ').map((value) => value.replace(/^"|"$/g, ''));
+  return values.every(isSlip) ? whole : ', choices: ';
 }
 
 /** Names of flags come without their dashes. */

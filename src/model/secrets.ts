@@ -39,8 +39,13 @@ function shownRest(scheme: string, rest: string): string {
 
 /**
  * What was given where something of another form is wanted, to be repeated in a message: as `"text"` where it looks like a
- * slip of what is wanted, which begins with a digit or has no more than three letters; else it may be a secret that was given to the wrong flag.
+ * slip of what is wanted, which begins with a digit or has no more than five letters; else it may be a secret that was given to the wrong flag.
  */
 export function shownSlip(text: string): string {
-  return /^([-+]?\d[\w.:+-]{0,24}|[a-z]{0,3})$/i.test(text) ? `"${text}"` : 'what was given';
+  return isSlip(text) ? `"${text}"` : 'what was given';
+}
+
+/** Whether a text is too short to be a secret, or looks like a number, a time or a size. */
+export function isSlip(text: string): boolean {
+  return /^([-+]?\d[\w.:+, -]{0,24}|[a-z]{0,5})$/i.test(text);
 }

@@ -61,6 +61,7 @@ describe('a message without secrets', () => {
 });
 
 test('a slip of a number is repeated, and nothing else', () => {
-  for (const text of ['12x', '-5', '4w', '1500ms', '2026-13-01', '2026-11-23T03:15Z', 'x', '']) expect(shownSlip(text)).toBe(`"${text}"`);
-  for (const text of ['hunter2', 'word', KEY, PEM, '1 2', `1${'2'.repeat(40)}`]) expect(shownSlip(text)).toBe('what was given');
+  for (const text of ['12x', '-5', '4w', '1500ms', '2026-13-01', '2026-11-23T03:15Z', 'x', '', 'tcsh', '1d, 2h'])
+    expect(shownSlip(text)).toBe(`"${text}"`);
+  for (const text of ['hunter2', 'longer', KEY, PEM, '1;2', `1${'2'.repeat(40)}`]) expect(shownSlip(text)).toBe('what was given');
 });
