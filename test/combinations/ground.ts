@@ -5,7 +5,7 @@ import { type EtcdBinaries, EtcdServer, etcdWithV2 } from '../support/etcd.js';
 import { type AgeKey, ageKey } from '../support/tools.js';
 import { V2Client } from '../support/v2.js';
 import { v3 } from '../support/v3-workload.js';
-import type { Entry, Key } from './model.js';
+import type { Contents, Key } from './model.js';
 import type { Tree, TreeNode } from './model-tree.js';
 import { HIDDEN } from './plan-tree.js';
 import { writeEncryptionConfiguration } from './sealing.js';
@@ -20,6 +20,7 @@ export const PASSWORD = 'pw';
 export class V3Ground {
   readonly server: EtcdServer;
   #compacted = 0;
+  #mayHaveUsers = true;
   /** Of root, while authentication is on. */
   #token: string | undefined;
 
@@ -33,9 +34,9 @@ export class V3Ground {
 
   /** Removes all there is, leases and users too, and forgets the revisions before. */
   async wipe(): Promise<void> {
-    await this.#forgetUsers();
+    if (this.#mayHaveUsers) await this.#forgetUsers();
     const { leases = [] } = (await this.#call('lease/leases', {})) as { leases?: { ID: string }[] };
-    for (const { ID } of leases) await this.#call('lease/revoke', { ID });
+    await Promise.all(leases.map(({ ID }) => this.#call('lease/revoke', { ID })));
     const answer = (await this.#call('kv/deleterange', { key: base64('\0'), range_end: base64('\0') })) as { header: { revision: string } };
     const revision = Number(answer.header.revision);
     if (revision < this.#compacted + 500) return;
@@ -43,13 +44,15 @@ export class V3Ground {
     this.#compacted = revision;
   }
 
-  /** Writes keys and grants their leases. */
-  async fill(contents: Iterable<readonly [Key, Entry]>): Promise<void> {
-    for (const [key, { value, lease }] of contents) {
-      if (lease !== undefined) await this.#grant(lease.id, lease.ttl);
-      const put = { key: base64(key), value: base64(value), ...(lease === undefined ? {} : { lease: lease.id }) };
-      await this.#call('kv/put', put);
-    }
+  /** Writes keys, each half of them in one transaction, and grants their leases. */
+  async fill(contents: Contents): Promise<void> {
+    const leases = new Map([...contents.values()].flatMap(({ lease }) => (lease === undefined ? [] : [[lease.id, lease.ttl]])));
+    await Promise.all([...leases].map(([id, ttl]) => this.#grant(id, ttl)));
+    const puts = [...contents].map(([key, { value, lease }]) => ({
+      request_put: { key: base64(key), value: base64(value), ...(lease === undefined ? {} : { lease: lease.id }) },
+    }));
+    const half = Math.ceil(puts.length / 2);
+    for (const success of [puts.slice(0, half), puts.slice(half)]) if (success.length > 0) await this.#call('kv/txn', { success });
   }
 
   async #grant(id: string, ttl: number): Promise<void> {
@@ -75,6 +78,7 @@ export class V3Ground {
 
   /** Makes a user whose role may do so much under a prefix; `etcdctl get --prefix` asks for just this range. */
   async addUser(name: string, permission: 'READ' | 'READWRITE', prefix: Key): Promise<void> {
+    this.#mayHaveUsers = true;
     const end = prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
     await this.#call('auth/role/add', { name: `${name}-role` });
     await this.#call('auth/role/grant', {
@@ -104,6 +108,7 @@ export class V3Ground {
   async users(): Promise<string> {
     const { users = [] } = (await this.#call('auth/user/list', {})) as { users?: string[] };
     const { roles = [] } = (await this.#call('auth/role/list', {})) as { roles?: string[] };
+    this.#mayHaveUsers = users.length + roles.length > 0;
     return [...users.map((name) => `user ${name}`), ...roles.map((name) => `role ${name}`)].sort().join(', ');
   }
 
@@ -112,6 +117,7 @@ export class V3Ground {
     for (const name of users) await this.#call('auth/user/delete', { name });
     const { roles = [] } = (await this.#call('auth/role/list', {})) as { roles?: string[] };
     for (const role of roles) await this.#call('auth/role/delete', { role });
+    this.#mayHaveUsers = false;
   }
 
   async #grantedTtl(lease: string): Promise<number> {
@@ -150,16 +156,18 @@ export class V2Ground {
   }
 
   async wipe(): Promise<void> {
-    for (const path of await this.#tops()) await this.#client.write('DELETE', path, 'recursive=true');
+    await Promise.all((await this.#tops()).map((path) => this.#client.write('DELETE', path, 'recursive=true')));
   }
 
   /** Writes nodes, directories before what is in them. */
   async fill(tree: Tree): Promise<void> {
-    for (const [path, { dir, value, ttl }] of [...tree].sort(([a], [b]) => a.length - b.length)) {
-      const end = ttl === undefined ? '' : `&ttl=${ttl}`;
-      if (dir) await this.#client.write('PUT', path, `dir=true${end}`);
-      else await this.#client.put(path, value, end);
+    const end = ({ ttl }: TreeNode): string => (ttl === undefined ? '' : `&ttl=${ttl}`);
+    for (const [path, node] of [...tree].sort(([a], [b]) => a.length - b.length)) {
+      if (node.dir && (node.ttl !== undefined || ![...tree.keys()].some((other) => other.startsWith(`${path}/`))))
+        await this.#client.write('PUT', path, `dir=true${end(node)}`);
     }
+    const files = [...tree].filter(([, { dir }]) => !dir);
+    await Promise.all(files.map(([path, node]) => this.#client.put(path, node.value, end(node))));
   }
 
   async observe(): Promise<ObservedTree> {
@@ -205,6 +213,8 @@ export interface Ground extends AsyncDisposable {
   readonly directory: string;
   readonly age: AgeKey;
   readonly encryption: string;
+  /** @throws Error when a server has ended: nothing that happens then says anything about us */
+  expectServers(): void;
 }
 
 /** Starts two etcds of every version given, and two that serve v2. */
@@ -218,7 +228,12 @@ export async function startGround(versions: readonly EtcdBinaries[]): Promise<Gr
   const [treeSource, treeTarget] = await Promise.all([startTree(), startTree()]);
   const encryption = join(directory, 'encryption.yaml');
   writeEncryptionConfiguration(encryption);
+  const servers = [...sources, ...targets, treeSource, treeTarget].map(({ server }) => server);
   return {
+    expectServers: () => {
+      const ended = servers.find(({ process }) => process.exitCode !== null || process.signalCode !== null);
+      if (ended !== undefined) throw new Error(`the etcd ${ended.etcd.version} on ${ended.endpoint} has ended`);
+    },
     sources,
     targets,
     treeSource,
@@ -227,7 +242,7 @@ export async function startGround(versions: readonly EtcdBinaries[]): Promise<Gr
     age: await ageKey(join(directory, 'key.txt')),
     encryption,
     [Symbol.asyncDispose]: async () => {
-      await Promise.all([...sources, ...targets, treeSource, treeTarget].map(({ server }) => server.stop()));
+      await Promise.all(servers.map((server) => server.stop()));
       rmSync(directory, { recursive: true, force: true });
     },
   };

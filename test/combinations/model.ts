@@ -314,7 +314,7 @@ function refusals(source: Known, { select }: RestoreFlags): string[] {
   const asked = prefixes.filter((prefix) => probes(prefix).some((key) => isCovered(select, key) && source.speaksFor(key)));
   if (asked.length === 0) return ['nothing of what is asked for can be known of the source'];
   if (source.tells) return [];
-  const empty = prefixes.filter((prefix) => ![...source.contents.keys()].some((key) => key.startsWith(prefix)));
+  const empty = asked.filter((prefix) => ![...source.contents.keys()].some((key) => key.startsWith(prefix)));
   return empty.map((prefix) => `a file that does not tell what it was made of has no key under ${prefix}`);
 }
 

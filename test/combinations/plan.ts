@@ -36,6 +36,8 @@ export type Step =
   | { readonly do: 'diff'; readonly select: Select; readonly leases: boolean; readonly other: readonly KeyPlan[] }
   | { readonly do: 'verify'; readonly depth: 'segments' | 'records'; readonly against?: readonly KeyPlan[] }
   | { readonly do: 'ls'; readonly select: Select }
+  | { readonly do: 'inspect'; readonly select: Select }
+  | { readonly do: 'keep'; readonly how: 'copy' | 'prune' }
   | { readonly do: 'get'; readonly key: Key };
 
 /** All that one combination is: it can be printed, made smaller, and made again. */
@@ -105,7 +107,7 @@ export function planOf(chance: Chance, etcds: number): Plan {
 
 function anyStep(chance: Chance, world: World): Step {
   const { kubernetes } = world;
-  const kind = chance.below(22);
+  const kind = chance.below(24);
   if (kind < 3) return backupStep(chance, world);
   if (kind < 6) return { do: 'to-db', flags: fileFlags(chance, world) };
   if (kind < 12) return restoreStep(chance, world);
@@ -120,6 +122,8 @@ function anyStep(chance: Chance, world: World): Step {
   if (kind < 17) return verifyStep(chance, world);
   if (kind < 19) return { do: 'ls', select: select(chance, world, 60) };
   if (kind < 21) return toV2Step(chance, world);
+  if (kind < 22) return { do: 'inspect', select: select(chance, world, 60) };
+  if (kind < 23) return { do: 'keep', how: chance.pick(['copy', 'prune']) };
   return { do: 'get', key: chance.pick(kubernetes ? OBJECTS : PLAIN.slice(0, -1)) };
 }
 

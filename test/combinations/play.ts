@@ -87,6 +87,10 @@ class Play {
         return this.#verify(step);
       case 'ls':
         return this.#ls(step);
+      case 'inspect':
+        return this.#inspect(step);
+      case 'keep':
+        return this.#keep(step);
       case 'get':
         return this.#get(step);
     }
@@ -127,7 +131,7 @@ class Play {
     const member = join(this.#source.server.dataDir, 'member');
     mkdirSync(join(to, 'member/snap'), { recursive: true });
     await execute('sh', ['-c', `cp ${member}/snap/*.snap ${to}/member/snap/ 2>/dev/null; mv ${database} ${to}/member/snap/db`]);
-    await this.#source.fill([...this.#place.known.contents].reverse());
+    await this.#source.fill(new Map([...this.#place.known.contents].reverse()));
     await execute('cp', ['-r', '--sparse=always', `${member}/wal`, `${to}/member/wal`]);
   }
 
@@ -239,6 +243,26 @@ class Play {
       found.sort().join('\n'),
       `${line(args)} lists other keys`,
     );
+  }
+
+  async #inspect({ select }: StepOf<'inspect'>): Promise<void> {
+    const { known, location, flags } = this.#place;
+    const args = ['inspect', location, ...flags, ...selectFlags({ ...select, allowEmpty: false }), '--json'];
+    const [told] = documents(await this.#runner.run(args, new Set([0]), ''));
+    this.#runner.expect(String(choose(known.contents, select).size), String(told?.records), `${line(args)} counts other keys`);
+  }
+
+  /** A repository with one archive: it is copied whole, and the last of a kind is never removed. */
+  async #keep({ how }: StepOf<'keep'>): Promise<void> {
+    const { location } = this.#place;
+    if (!location.endsWith('/')) return;
+    if (how === 'prune') {
+      await this.#runner.run(['prune', location, '--keep-last=1'], new Set([0]), '');
+      return;
+    }
+    const to = this.#runner.newFile('/');
+    await this.#runner.run(['copy', location, to, '--create'], new Set([0]), '');
+    this.#place = { ...this.#place, location: to };
   }
 
   async #get({ key }: StepOf<'get'>): Promise<void> {

@@ -29,6 +29,7 @@ export async function combinations(ground: Ground, { seed, count, until, print, 
     const problem = await problemOf(plan, ground, (command) => commands.set(command, (commands.get(command) ?? 0) + 1));
     if ((made + 1) % 100 === 0) print(`${made + 1} combinations, ${failures.length} not as the model says`);
     if (problem === undefined) continue;
+    ground.expectServers();
     const failure = await described(seed + made, plan, problem, ground);
     print(failure);
     failures.push(failure);

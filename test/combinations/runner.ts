@@ -92,6 +92,7 @@ export interface Document {
   readonly keyBase64?: string;
   readonly change?: string;
   readonly dir?: boolean;
+  readonly records?: number;
 }
 
 /** What `--json` printed, an object a line. */
