@@ -142,6 +142,8 @@ export class InheritedEnds {
 
   /** A node that is not carried over as it is: what is under it is not to live longer than it would have. */
   leave(node: TreeNode): void {
+    // One that was given an end, and is not carried over after all, hands it on.
+    if (this.#given?.equals(node.path)) this.#given = undefined;
     if (isMortalDirectory(node)) this.#left.push({ path: Buffer.from(node.path), expiration: node.expiration });
   }
 

@@ -155,6 +155,14 @@ describe.each(etcdVersions().filter(({ minor }) => minor <= '3.5'))('into etcd $
       expect(await value('/t/d/old')).toBe('v');
     });
 
+    test('what is put below a directory of one that keeps another TTL is given the one it had, where both are there', async () => {
+      await client.put('/t/d/e/old', 'v');
+      const nodes = () => treeOf(dir('/t'), dir('/t/d', inSeconds(100)), dir('/t/d/e'), file('/t/d/e/x'));
+      expect(await restore(nodes(), { onConflict: 'skip' })).toMatchObject({ written: 1, skipped: 2 });
+      expect((await to.get(Buffer.from('/t/d/e')))?.expiration).toBe(0n);
+      expect((await to.get(Buffer.from('/t/d/e/x')))?.expiration).toBeGreaterThan(0n);
+    });
+
     test('what ends early with a directory of the target that was not chosen is named', async () => {
       await client.write('PUT', '/t', 'dir=true&ttl=50');
       const nodes = () => treeOf(dir('/t'), file('/t/x'), file('/t/y', 'v', inSeconds(20)));
