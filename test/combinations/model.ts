@@ -114,9 +114,15 @@ export function choose(contents: Contents, select: Select): Contents {
  * rather than nothing chosen, either will do.
  */
 export function exitsOfChoice(contents: Contents, select: Select): number[] {
+  if (contradicts(select) && contents.size === 0) return [0, 2];
   if (select.allowEmpty || contents.size === 0 || choose(contents, select).size > 0) return [0];
   if (choosesObjects(select) || choose(contents, { ...select, excludes: [] }).size === 0) return [2];
   return [0, 2];
+}
+
+/** Whether all that is chosen is left out, whatever there is. */
+function contradicts({ prefixes, excludes, allowEmpty }: Select): boolean {
+  return !allowEmpty && prefixes.length > 0 && prefixes.every((prefix) => excludes.some((exclude) => prefix.startsWith(exclude)));
 }
 
 /** A backup: what the new archive is, or why there is none. */
@@ -140,7 +146,7 @@ export function backedUpBy(prefix: Key, source: Known, select: Select, via: 'ran
   const { exits, archive } = backedUp(source, select);
   const known = { ...archive, auth: false };
   const may = via === 'range' && select.prefixes.length > 0 && select.prefixes.every((each) => each.startsWith(prefix));
-  if (!may) return { exits: new Set([10]), archive: known };
+  if (!may) return { exits: new Set(contradicts(select) ? [2, 10] : [10]), archive: known };
   // Whether there is anything else is not this user's to know.
   return { exits: new Set(exits.has(0) ? exits : [0, ...exits]), archive: known };
 }
