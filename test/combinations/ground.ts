@@ -89,8 +89,8 @@ export class V3Ground {
     await this.#call('auth/user/grant', { user: name, role: `${name}-role` });
   }
 
-  /** Turns authentication on while something is done. */
-  async whileAuthenticated<T>(work: () => Promise<T>): Promise<T> {
+  /** Turns authentication on while something is done by a user, who is gone again afterwards. */
+  async whileAuthenticated<T>(user: string, work: () => Promise<T>): Promise<T> {
     await this.#call('auth/role/add', { name: 'root' });
     await this.#call('auth/user/add', { name: 'root', password: PASSWORD });
     await this.#call('auth/user/grant', { user: 'root', role: 'root' });
@@ -101,6 +101,8 @@ export class V3Ground {
     } finally {
       await this.#call('auth/disable', {});
       this.#token = undefined;
+      for (const name of [user, 'root']) await this.#call('auth/user/delete', { name });
+      for (const role of [`${user}-role`, 'root']) await this.#call('auth/role/delete', { role });
     }
   }
 

@@ -300,5 +300,5 @@ async function as<T>(
 ): Promise<T> {
   if (prefix === undefined) return work([]);
   await ground.addUser('somebody', permission, prefix);
-  return ground.whileAuthenticated(() => work([`--user=somebody:${PASSWORD}`]));
+  return ground.whileAuthenticated('somebody', () => work([`--user=somebody:${PASSWORD}`]));
 }
