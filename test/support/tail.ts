@@ -31,7 +31,8 @@ export async function restarted<T>(killed: EtcdServer, args: readonly string[], 
 export async function answering(server: EtcdServer): Promise<void> {
   const deadline = Date.now() + 30_000;
   for (;;) {
-    if (server.process.exitCode !== null || server.process.signalCode !== null) throw new Error(`etcd ${server.etcd.version} ended`);
+    const { exitCode, signalCode } = server.process;
+    if (exitCode !== null || signalCode !== null) throw new Error(`etcd ${server.etcd.version} ended (${exitCode ?? signalCode})`);
     const answer = (await v3(server.endpoint, 'kv/range', { key: base64('\0') }).catch(() => ({}))) as Partial<RangeAnswer> & {
       code?: number;
     };
