@@ -185,9 +185,10 @@ export interface BackFlags {
 
 /** A migration of v3 keys into a live v2 tree: docs/v2.md, "Back to v2". */
 export function migratedBack(source: Known, flags: BackFlags, target: Tree): TreeOutcome {
-  const { contents, why } = toBeWritten(source, { ...flags, reencrypt: false });
+  const { contents, why, perhaps } = toBeWritten(source, { ...flags, reencrypt: false });
   const { tree, lossy } = treeFor(contents, flags);
-  const { exits, why: conflicts, after } = restoredTree(tree, ALL, flags.onConflict, target);
+  const { exits: all, why: conflicts, after } = restoredTree(tree, ALL, flags.onConflict, target);
+  const exits = new Set(perhaps.length > 0 ? [...all, 2] : all);
   // No API server that keeps its objects in v2 opens sealed values: under which name they come there makes no difference.
   const others = why.filter((reason) => !reason.endsWith(CLOSED));
   if (others.length > 0) return { exits: new Set([2]), why, after };

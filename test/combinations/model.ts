@@ -317,7 +317,9 @@ function refusals(source: Known, { select }: RestoreFlags): string[] {
   const { prefixes } = select;
   if (prefixes.length === 0) return ['--delete-extra without a prefix'];
   if (source.objects !== undefined || choosesObjects(select)) return ['--delete-extra of objects that were chosen'];
-  const asked = prefixes.filter((prefix) => probes(prefix).some((key) => isCovered(select, key) && source.speaksFor(key)));
+  const asked = prefixes.filter((prefix) =>
+    [...probes(prefix), ...source.contents.keys()].some((key) => key.startsWith(prefix) && isCovered(select, key) && source.speaksFor(key)),
+  );
   if (asked.length === 0) return ['nothing of what is asked for can be known of the source'];
   if (source.tells) return [];
   const empty = asked.filter((prefix) => ![...source.contents.keys()].some((key) => key.startsWith(prefix)));
@@ -326,9 +328,9 @@ function refusals(source: Known, { select }: RestoreFlags): string[] {
 
 /** Keys under a prefix, one at least in every part of it that any selection here could tell apart. */
 function probes(prefix: Key): Key[] {
-  return PREFIXES.filter((other) => other.startsWith(prefix) || prefix.startsWith(other)).map((other) =>
-    other.length > prefix.length ? `${other}~probe` : `${prefix}~probe`,
-  );
+  return [...PREFIXES, ...MOVED]
+    .filter((other) => other.startsWith(prefix) || prefix.startsWith(other))
+    .map((other) => (other.length > prefix.length ? `${other}~probe` : `${prefix}~probe`));
 }
 
 /** Every prefix that is chosen or left out anywhere in these tests. */
@@ -341,6 +343,18 @@ export const PREFIXES: readonly Key[] = [
 export function within({ speaksFor, objects }: Known, others: Contents): Contents {
   return new Map([...others].filter(([key, entry]) => speaksFor(key) && objects?.(key, entry) !== false));
 }
+
+/** Where the maps of these tests take some of them. */
+const MOVED: readonly Key[] = [
+  '/z/b/',
+  '/r/a/b/',
+  '/r/registry/',
+  '/k8s/secrets/',
+  '/k8s/configmaps/n1/',
+  '/k8s/leases/',
+  '/k8s/masterleases/',
+  '/registry/leases/n1/b/',
+];
 
 /** A comparison of two sources: which keys differ, and how. */
 export function compared(from: Contents, to: Contents, leases: boolean): Map<Key, 'added' | 'removed' | 'changed'> {
